@@ -1,0 +1,111 @@
+/**
+ * Every error that a person or a program can meet has a stable code and a sentence that says what to do.
+ * docs/error-codes.md lists them; a test keeps the two equal. A code is never renamed or given a second meaning.
+ */
+
+/** Why an output is not (or no longer) live. On the wire: `status.current.reason` and `health.lastError.code`. */
+export const outputErrorCodes = {
+  no_progress: 'The destination stopped taking data. The output is connected again by itself.',
+  connect_timeout:
+    'The destination did not answer in time. Check host and port, and that a firewall lets the connection out.',
+  publish_timeout:
+    'The destination accepted the connection but never confirmed the publish. Check the stream key, or ask the platform.',
+  connection_reset: 'The destination cut the connection. The output is connected again by itself.',
+  connection_refused: 'Nothing listens at the host and port of the destination. Check the url.',
+  dns_failed: 'The host name of the destination could not be resolved. Check its spelling in the url.',
+  already_publishing:
+    'The destination says that this stream key is in use. Stop the other sender, or wait until its session times out.',
+  closed_after_publish:
+    'The destination closed the connection shortly after it had accepted the publish; most platforms do this for a wrong or expired stream key. Check the key.',
+  protocol_violation:
+    'The destination sent something that is not valid RTMP, or far too much of it. Check that url and port belong to an RTMP server.',
+  certificate_expired:
+    'The TLS certificate of the destination has expired or is not valid yet. Its operator must renew it.',
+  certificate_host_mismatch:
+    'The TLS certificate of the destination was made for another host name. Check the host in the url.',
+  certificate_untrusted:
+    'The TLS certificate of the destination is not signed by a known authority. Add the authority with NODE_EXTRA_CA_CERTS, or pin the certificate.',
+  tls_failed:
+    'The TLS handshake with the destination failed. Check that the port speaks TLS, or use rtmp:// in place of rtmps://.',
+  redirect_loop: 'The destination sent the connection on to other addresses too many times.',
+  publish_denied: 'The destination refused the stream key or the login. Check the key, and whether it has expired.',
+  connect_rejected: 'The destination refused the connection or the application name. Check the path of the url.',
+  codec_refused:
+    'The destination does not take the codec that the encoder sends. Send H.264 and AAC, or remove this output.',
+  destination_not_allowed:
+    'The address of the destination is loopback, private, link-local or otherwise not public. Add its CIDR to DESTINATION_ALLOW to permit it.',
+  destination_invalid: 'The url of the destination cannot be used. Correct the url of the output.',
+  internal_error:
+    'The server made a mistake while serving this output; it is tried again. Please report it with the log.',
+} as const satisfies Record<string, string>
+export type OutputErrorCode = keyof typeof outputErrorCodes
+
+/** Why the server did not start. Exit status 2. */
+export const startErrorCodes = {
+  setting_invalid: 'A setting has a value that cannot be used. The message names setting, value and mend.',
+  setting_unknown: 'A flag or a STREAM_CONNECT_ variable has a name that this server does not know.',
+  port_taken: 'Another program listens on a port that this server needs.',
+  data_dir_unusable: 'The data directory cannot be created, read or written.',
+  data_dir_in_use: 'Another server runs on the same data directory.',
+  data_dir_newer: 'The database was written by a newer version of this server.',
+  data_dir_corrupt: 'The database is damaged.',
+  secret_key_wrong: 'SECRET_KEY is not the key that this database was encrypted with.',
+} as const satisfies Record<string, string>
+export type StartErrorCode = keyof typeof startErrorCodes
+
+/** Why a publisher (an encoder) was refused or cut. Only in logs and events; RTMP has its own words for the encoder. */
+export const ingestErrorCodes = {
+  handshake_timeout: 'The encoder did not finish the RTMP handshake in time.',
+  publish_not_received: 'The encoder connected but never asked to publish.',
+  not_rtmp: 'The first byte is not RTMP. TLS and HTTP have ports of their own.',
+  rtmp_malformed: 'The encoder sent bytes that are not valid RTMP.',
+  stream_key_unknown: 'The stream key belongs to no live input.',
+  input_disabled: 'The live input is disabled.',
+  input_deleted: 'The live input was deleted.',
+  keys_rotated: 'The stream key was replaced by a new one.',
+  publisher_replaced: 'Another encoder took over with the same stream key.',
+  publisher_idle: 'The encoder sent nothing for too long.',
+  limit_exceeded: 'The encoder exceeded a limit of the protocol.',
+} as const satisfies Record<string, string>
+export type IngestErrorCode = keyof typeof ingestErrorCodes
+
+/** Errors of the store's contract. */
+export const storeErrorCodes = {
+  revision_conflict: 'The document was changed by someone else since it was read.',
+  key_invalid: 'Keys are tokens of A-Z a-z 0-9 _ - joined by dots.',
+  value_too_large: 'A stored value may have 512 KiB at most.',
+  store_closed: 'The store is closed.',
+  store_full: 'The disk or the database is full. Free some room.',
+  store_failed: 'The database could not carry out the operation.',
+} as const satisfies Record<string, string>
+export type StoreErrorCode = keyof typeof storeErrorCodes
+
+/** Errors of the bus's contract. */
+export const busErrorCodes = {
+  no_responder: 'Nobody answers requests on this subject.',
+  request_timeout: 'The request was not answered before its deadline.',
+  bus_closed: 'The bus is closed.',
+} as const satisfies Record<string, string>
+export type BusErrorCode = keyof typeof busErrorCodes
+
+export type ErrorCode = OutputErrorCode | StartErrorCode | IngestErrorCode | StoreErrorCode | BusErrorCode
+
+/** The sentence of a code, for a place that has nothing more exact to say. */
+export function sentenceOf(code: ErrorCode): string {
+  return { ...outputErrorCodes, ...startErrorCodes, ...ingestErrorCodes, ...storeErrorCodes, ...busErrorCodes }[code]
+}
+
+/** An error with a stable code. `message` is the sentence for a person; without one the code's own sentence is used. */
+export class CodedError<Code extends ErrorCode = ErrorCode> extends Error {
+  readonly code: Code
+
+  constructor(code: Code, message?: string, options?: { cause?: unknown }) {
+    super(message ?? sentenceOf(code), options)
+    this.name = 'CodedError'
+    this.code = code
+  }
+}
+
+export function isCoded<Code extends ErrorCode>(error: unknown, code: Code): error is CodedError<Code> {
+  return error instanceof CodedError && error.code === code
+}

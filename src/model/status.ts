@@ -1,0 +1,128 @@
+import type { OutputErrorCode } from '../errors.ts'
+import type { AccountId, LiveInputId, OutputId } from './id.ts'
+import { historyLengthMax, type WireMoment, type WireStatus } from './lifecycle.ts'
+
+/**
+ * What happened to a live input or an output: stored under `status.<uid>` by the owner of the running broadcast alone,
+ * at most once a second. `owner` and `epoch` say which run of which server wrote it: when that run is over, an unfinished
+ * status reads as disconnected.
+ */
+export type StatusDocument = {
+  readonly owner: string
+  readonly epoch: number
+  readonly status: WireStatus
+  readonly lastError?: LastError
+}
+
+export type LastError = {
+  readonly code: OutputErrorCode
+  /** The sentence that a person needs, with the destination's own words where it had any. Never a key. */
+  readonly message: string
+  /** ISO 8601 */
+  readonly at: string
+}
+
+export function statusKey(uid: LiveInputId | OutputId): string {
+  return `status.${uid}`
+}
+
+/** The status after one more change. Nothing is added to the history when state and reason stay as they are. */
+export function nextStatus(previous: WireStatus | undefined, moment: WireMoment, seenAt: string): WireStatus {
+  if (previous === undefined) return { current: { ...moment, statusLastSeen: seenAt }, history: [] }
+  const { statusLastSeen: _, ...before } = previous.current
+  if (before.state === moment.state && before.reason === moment.reason)
+    return {
+      current: { ...moment, statusEnteredAt: before.statusEnteredAt, statusLastSeen: seenAt },
+      history: previous.history,
+    }
+  return {
+    current: { ...moment, statusLastSeen: seenAt },
+    history: [{ ...before }, ...previous.history].slice(0, historyLengthMax),
+  }
+}
+
+/** How a status reads when the server run that wrote it is over: whatever was going on has ended. */
+export function statusAfterOwner(status: WireStatus): WireStatus {
+  if (status.current.state === 'disconnected') return status
+  const { current } = status
+  return nextStatus(
+    status,
+    {
+      ingestProtocol: current.ingestProtocol,
+      state: 'disconnected',
+      reason: 'client_disconnect',
+      statusEnteredAt: current.statusLastSeen,
+    },
+    current.statusLastSeen,
+  )
+}
+
+/** Figures of a running broadcast, once a second on the bus: `figures.<account>.<input>`. */
+export type InputFigures = {
+  readonly accountId: AccountId
+  readonly inputId: LiveInputId
+  /** ISO 8601 */
+  readonly at: string
+  readonly input: InputHealth
+  readonly outputs: { readonly [outputId: string]: OutputHealth }
+}
+
+export type InputHealth = {
+  /** What arrived in the last second or so, kilobits per second. */
+  readonly bitrateKbps: number
+  readonly bytesReceived: number
+  readonly connectedAt?: string
+  readonly video?: {
+    readonly codec: string
+    readonly profile?: string
+    readonly width?: number
+    readonly height?: number
+    readonly frameRate?: number
+    readonly keyframeIntervalMs?: number
+    readonly bFrames?: boolean
+  }
+  readonly audio?: { readonly codec: string; readonly sampleRate?: number; readonly channels?: number }
+  /** Media time over wall time: 1 is real time, less means that the encoder's uplink is too slow. */
+  readonly uploadRatio?: number
+  readonly warnings: readonly { readonly code: string; readonly message: string }[]
+}
+
+export type OutputHealth = {
+  readonly bitrateKbps: number
+  readonly bytesSent: number
+  readonly messagesSent: number
+  readonly droppedMessages: number
+  readonly droppedMs: number
+  readonly lagMs: number
+  readonly connectedAt?: string
+  /** Connections tried since the broadcast began. */
+  readonly attempts: number
+  /** Connections that had been live and were lost since the broadcast began. */
+  readonly reconnects: number
+  readonly lastError?: LastError
+  readonly warning?: { readonly code: string; readonly message: string }
+}
+
+/** Subjects of the bus. State changes: `state.input.…` carries InputStateEvent, `state.output.…` OutputStateEvent. */
+export function figuresSubject(account: AccountId, input: LiveInputId): string {
+  return `figures.${account}.${input}`
+}
+export function inputStateSubject(account: AccountId, input: LiveInputId): string {
+  return `state.input.${account}.${input}`
+}
+export function outputStateSubject(account: AccountId, input: LiveInputId, output: OutputId): string {
+  return `state.output.${account}.${input}.${output}`
+}
+
+export type InputStateEvent = {
+  readonly accountId: AccountId
+  readonly inputId: LiveInputId
+  readonly status: WireStatus
+}
+export type OutputStateEvent = {
+  readonly accountId: AccountId
+  readonly inputId: LiveInputId
+  readonly outputId: OutputId
+  readonly status: WireStatus
+  readonly lastError?: LastError
+}
