@@ -1,0 +1,31 @@
+import { type Message, messageTypes } from './message.ts'
+
+const subHeaderBytes = 11
+const backPointerBytes = 4
+
+/**
+ * An aggregate message (type 22; RTMP 1.0, section 7.1.6) as the messages in it:
+ *
+ *   | type 1 | length 3 | timestamp 3 + 1 (high byte last) | message stream id 3 | body | back pointer 4 | …
+ *
+ * Their timestamps count from the first one's, which stands for the aggregate's own. A length beyond the end, or an aggregate inside
+ * of one, ends the reading: what was complete has been told.
+ */
+export function splitAggregate(aggregate: Message, onMessage: (message: Message) => void): void {
+  const { body } = aggregate
+  const sub: Message = { ...aggregate }
+  let firstTime = -1
+  for (let at = 0; at + subHeaderBytes <= body.length; ) {
+    const type = body[at]!
+    const length = body.readUIntBE(at + 1, 3)
+    const time = body.readUIntBE(at + 4, 3) + body[at + 7]! * 2 ** 24
+    const start = at + subHeaderBytes
+    if (start + length > body.length || type === messageTypes.aggregate) return
+    if (firstTime < 0) firstTime = time
+    sub.type = type
+    sub.timestamp = (aggregate.timestamp + (time - firstTime)) >>> 0
+    sub.body = body.subarray(start, start + length)
+    onMessage(sub)
+    at = start + length + backPointerBytes
+  }
+}
