@@ -3,143 +3,210 @@ import { splitAggregate } from './aggregate.ts'
 import type { AmfWritable } from './amf0.ts'
 import { acknowledgement, setChunkSize, userControl } from './chunk-header.ts'
 import { ChunkReader, type ChunkReaderLimits } from './chunk-reader.ts'
-import { writeCommand } from './command.ts'
+import { frameCommand } from './command.ts'
 import { ClientHandshake, ServerHandshake } from './handshake.ts'
 import { type Message, messageTypes, ProtocolError, userControlEvents } from './message.ts'
+import { TokenBucket } from './token-bucket.ts'
 
 export type ConnectionOptions = {
   readonly limits: ChunkReaderLimits
-  /** Milliseconds from any start, for the rates of what a peer may send. */
-  readonly monotonicMs: () => number
+  /** Monotonic milliseconds: how fast commands and pings come is measured with it. */
+  readonly now: () => number
+  /** The deadline of the handshake. Later it has no effect. */
+  readonly signal: AbortSignal
 }
 
-/** The other side ended the connection, or it broke. */
+/** The connection was closed in an orderly way. */
 export class ConnectionClosed extends Error {
-  /** `end`: the peer closed it in order; `reset`: it broke. */
-  readonly how: 'end' | 'reset'
+  readonly by: 'peer' | 'us'
 
-  constructor(how: 'end' | 'reset', cause?: unknown) {
-    super(how === 'end' ? 'the peer closed the connection' : 'the connection broke', { cause })
+  constructor(by: 'peer' | 'us') {
+    super(by === 'peer' ? 'the peer closed the connection' : 'the connection was closed on our side')
     this.name = 'ConnectionClosed'
-    this.how = how
+    this.by = by
   }
 }
 
-/** RTMP 1.0 has a chunk size of 128 until another is announced. */
-const initialChunkSize = 128
-/** Acknowledged at the latest after so much, asked for or not: Wirecast and Blackmagic devices stop without. */
-const acknowledgeBytesMax = 1_250_000
-/** Messages that wait while nobody asks for them: a dialogue has a dozen. */
-const queueLengthMax = 256
-const queueBytesMax = 1024 * 1024
-/** Commands a second and at once; a dialogue has about ten. */
+/** Per second, and at once. A dialogue has twenty commands; Akamai's bandwidth checks come in bursts of dozens. */
 const commandRate = { perSecond: 50, burst: 200 }
-/** Pings and acknowledgements: YouTube acknowledges each 131,325 bytes, which is 95 a second at 100 Mbit/s. */
-const controlRate = { perSecond: 500, burst: 2000 }
-
-class Budget {
-  readonly #rate: { readonly perSecond: number; readonly burst: number }
-  #left: number
-  #at: number
-
-  constructor(rate: { perSecond: number; burst: number }, now: number) {
-    this.#rate = rate
-    this.#left = rate.burst
-    this.#at = now
-  }
-
-  spend(now: number): boolean {
-    if (this.#left < 1) {
-      this.#left = Math.min(this.#rate.burst, this.#left + ((now - this.#at) / 1000) * this.#rate.perSecond)
-      this.#at = now
-    }
-    this.#left--
-    return this.#left >= 0
-  }
-}
+/** Peers ping once a minute; some, in storms of a few dozen. */
+const userControlRate = { perSecond: 20, burst: 100 }
+/** YouTube acknowledges every 131,325 bytes: a thousand a second at 1 Gbit/s. */
+const protocolControlRate = { perSecond: 1000, burst: 2000 }
 
 /**
- * One RTMP connection over a stream, in either role: handshake, chunks to messages, acknowledgements, pings.
+ * Wirecast 7 and Blackmagic's encoders wait for acknowledgements although they never announce a window; Flash Media Server's
+ * window is 2,500,000, and half a window is when one is due.
+ */
+const acknowledgeBytesMax = 1_250_000
+/** A peer that announces a window of one byte would get sixteen bytes back for each one. */
+const acknowledgeBytesMin = 4096
+
+/** Answers that a peer leaves unread, before it is cut. All answers of a dialogue have some thousand bytes. */
+const unsentBytesMax = 256 * 1024
+
+/**
+ * How much is read of what has arrived before the next look at whether somebody waits for more. Small, so that hardly
+ * anything of what follows `publish` is read under the narrow limits that hold before it.
+ */
+const dialogueSliceBytes = 128
+
+/**
+ * One RTMP connection over a byte stream of any kind, in either role. Protocol control is done here: chunk size, abort,
+ * acknowledgements, pings; unknown user control events are ignored.
  *
- * Two ways to read: a dialogue *pulls* with `next()` (messages are copies; the stream is paused when nobody asks), and once media
- * flows the owner has messages *pushed* with `relay()` (views, valid during the call). Lifecycle: handshaking, open, over;
- * `signal` aborts when it is over, its reason says why. The owner closes the stream.
+ * Life: handshake (accept, connect) -> dialogue (next: pulls, and nothing is read while nobody asks) -> relay (pushes)
+ * -> over. It is over once: when the peer closes, the stream fails, the peer breaks a limit, or close() is called.
+ *
+ * The session that made the connection owns it and calls close() in the end; the connection owns the stream and destroys
+ * it then. In relay mode the session may pause and resume the stream, to pace a peer.
  */
 export class RtmpConnection {
-  readonly #stream: Duplex
-  readonly #reader: ChunkReader
-  readonly #monotonicMs: () => number
-  readonly #over = new AbortController()
-  readonly #commands: Budget
-  readonly #controls: Budget
-  #handshake: ServerHandshake | ClientHandshake | undefined
-  #handshaken: () => void = () => {}
-  #onMessage: ((message: Message) => void) | undefined
-  readonly #queue: Message[] = []
-  #queueBytes = 0
-  #waiting: { resolve: (message: Message) => void; reject: (reason: unknown) => void } | undefined
-  #bytesReceived = 0
-  #acknowledged = 0
-  #acknowledgeEvery = acknowledgeBytesMax
-  #chunkSizeOut = initialChunkSize
-
-  /** Where answers to pings and acknowledgements go; an output's pump puts them between chunks. */
-  controlSink: (bytes: Buffer) => void = (bytes) => this.send(bytes)
-  /** The peer acknowledged something. Its number is not to be trusted. */
+  /** Aborted when the connection is over. The reason is a ConnectionClosed, a ProtocolError, the stream's own error, or what close() was given. */
+  readonly signal: AbortSignal
+  /** Resolves, always and only, when the connection is over; with the reason. */
+  readonly closed: Promise<Error>
+  /** Where all that the connection sends goes: answers to pings, acknowledgements, commands. A pump that writes to the stream itself puts them between its chunks. */
+  controlSink: (bytes: Buffer) => void
+  /** The peer acknowledged so many bytes (unsigned 32 bits; not to be trusted: YouTube's count is not cumulative). */
   onAcknowledgement: ((sequenceNumber: number) => void) | undefined
 
-  constructor(stream: Duplex, options: ConnectionOptions, handshake: ServerHandshake | ClientHandshake) {
+  readonly #stream: Duplex
+  readonly #role: 'server' | 'client'
+  readonly #reader: ChunkReader
+  readonly #over = new AbortController()
+  readonly #commands: TokenBucket
+  readonly #userControls: TokenBucket
+  readonly #protocolControls: TokenBucket
+
+  #bytesReceived = 0
+  #bytesAcknowledged = 0
+  #acknowledgeBytes = acknowledgeBytesMax
+  #chunkSizeOut = 128
+
+  /** Dialogue: who waits for bytes, what of them is not read yet, and the messages that were in them. */
+  #waiting: { resolve(bytes: Buffer): void; reject(reason: unknown): void } | undefined
+  #unread: Buffer = Buffer.alloc(0)
+  #queue: Message[] = []
+  /** Relay: who takes the messages. */
+  #sink: ((message: Message) => void) | undefined
+  #isDiscarding = false
+
+  private constructor(stream: Duplex, role: 'server' | 'client', options: ConnectionOptions) {
     this.#stream = stream
+    this.#role = role
     this.#reader = new ChunkReader(options.limits)
-    this.#monotonicMs = options.monotonicMs
-    const now = options.monotonicMs()
-    this.#commands = new Budget(commandRate, now)
-    this.#controls = new Budget(controlRate, now)
-    this.#handshake = handshake
-    stream.on('data', this.#onData)
-    stream.on('end', () => this.#end(new ConnectionClosed('end')))
-    stream.on('close', () => this.#end(new ConnectionClosed('reset')))
-    stream.on('error', (error) => this.#end(new ConnectionClosed('reset', error)))
+    this.#commands = new TokenBucket(commandRate, options.now)
+    this.#userControls = new TokenBucket(userControlRate, options.now)
+    this.#protocolControls = new TokenBucket(protocolControlRate, options.now)
+    this.controlSink = (bytes) => this.#write(bytes)
+    const { signal } = this.#over
+    this.signal = signal
+    this.closed = new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason)))
+    stream.pause()
+    stream.on('data', (bytes: Buffer) => this.#receive(bytes))
+    stream.on('end', () => this.#finish(new ConnectionClosed('peer')))
+    stream.on('error', (error: Error) => this.#finish(error))
+    stream.on('close', () => this.#finish(new ConnectionClosed('peer')))
+    if (stream.destroyed) this.#finish(stream.errored ?? new ConnectionClosed('peer'))
   }
 
-  /** The server's side. @throws ProtocolError, ConnectionClosed, or the signal's reason. */
-  static async accept(stream: Duplex, options: ConnectionOptions & { signal: AbortSignal }): Promise<RtmpConnection> {
-    const connection = new RtmpConnection(stream, options, new ServerHandshake())
-    await connection.#shakeHands(options.signal)
+  /** Does the server's side of the handshake. @throws the signal's reason, ProtocolError, ConnectionClosed; the stream is destroyed then. */
+  static async accept(stream: Duplex, options: ConnectionOptions): Promise<RtmpConnection> {
+    const connection = new RtmpConnection(stream, 'server', options)
+    await connection.#shakeHands(new ServerHandshake(), options.signal)
     return connection
   }
 
-  /** The client's side. @throws like accept. */
-  static async connect(stream: Duplex, options: ConnectionOptions & { signal: AbortSignal }): Promise<RtmpConnection> {
+  /** Does the client's side of the handshake. @throws as accept does. */
+  static async connect(stream: Duplex, options: ConnectionOptions): Promise<RtmpConnection> {
+    const connection = new RtmpConnection(stream, 'client', options)
     const handshake = new ClientHandshake()
-    const connection = new RtmpConnection(stream, options, handshake)
     connection.send(handshake.hello)
-    await connection.#shakeHands(options.signal)
+    await connection.#shakeHands(handshake, options.signal)
     return connection
   }
 
-  /** Aborts when the connection is over; the reason is a ConnectionClosed or a ProtocolError. */
-  get signal(): AbortSignal {
-    return this.#over.signal
+  async #shakeHands(handshake: ServerHandshake | ClientHandshake, signal: AbortSignal): Promise<void> {
+    try {
+      while (!handshake.done) {
+        const { reply, rest } = handshake.push(await this.#read(signal))
+        if (reply !== undefined) this.send(reply)
+        if (rest !== undefined) this.#unread = rest
+      }
+    } catch (error) {
+      this.close(error as Error)
+      throw error
+    }
   }
-  /** Wire bytes, the handshake included. */
+
+  /** Bytes of the wire, the handshake included. */
   get bytesReceived(): number {
     return this.#bytesReceived
   }
+
   get chunkSizeOut(): number {
     return this.#chunkSizeOut
+  }
+
+  /** For messages whose first chunk is yet to come. Widened by the session once it knows the peer. */
+  get limits(): ChunkReaderLimits {
+    return this.#reader.limits
   }
   set limits(limits: ChunkReaderLimits) {
     this.#reader.limits = limits
   }
 
-  send(bytes: Buffer): void {
-    if (this.#stream.writable) this.#stream.write(bytes)
+  /**
+   * Dialogue: the next message that is not protocol control. It is a copy, and the caller's to keep. One call at a time.
+   * @throws the reason when the connection is over (what had arrived before is given out first) or the signal aborts;
+   *   ProtocolError, which also ends the connection.
+   */
+  async next(signal: AbortSignal): Promise<Message> {
+    for (;;) {
+      const message = this.#queue.shift()
+      if (message !== undefined) return message
+      signal.throwIfAborted()
+      if (this.#unread.length === 0) this.#unread = await this.#read(signal)
+      const slice = this.#unread.subarray(0, dialogueSliceBytes)
+      this.#unread = this.#unread.subarray(slice.length)
+      try {
+        this.#reader.push(slice, (received) => {
+          if (this.#accepts(received)) this.#queue.push({ ...received, body: Buffer.from(received.body) })
+        })
+      } catch (error) {
+        this.close(error as Error)
+        throw error
+      }
+    }
   }
 
-  announceChunkSize(bytes: number): void {
-    this.send(setChunkSize(bytes))
-    this.#chunkSizeOut = bytes
+  /**
+   * Relay: from now on every message that is not protocol control goes to `onMessage`, in the call that brought its bytes; it and
+   * its body are valid only during the call. What had arrived before comes first, now. Aggregates come as the messages in them.
+   * What onMessage throws ends the connection. Another call replaces the receiver.
+   */
+  relay(onMessage: (message: Message) => void): void {
+    this.#sink = (message) => {
+      if (message.type === messageTypes.aggregate) splitAggregate(message, onMessage)
+      else onMessage(message)
+    }
+    const queue = this.#queue
+    this.#queue = []
+    const unread = this.#unread
+    this.#unread = Buffer.alloc(0)
+    try {
+      for (const message of queue) this.#deliver(message)
+      this.#reader.push(unread, this.#onRelayed)
+    } catch (error) {
+      this.close(error as Error)
+    }
+    if (!this.signal.aborted) this.#stream.resume()
+  }
+
+  /** Sends bytes that are whole chunks. Nothing happens when the connection is over. */
+  send(bytes: Buffer): void {
+    this.controlSink(bytes)
   }
 
   sendCommand(
@@ -147,37 +214,62 @@ export class RtmpConnection {
     messageStreamId: number,
     name: string,
     transactionId: number,
-    ...values: readonly AmfWritable[]
+    ...values: AmfWritable[]
   ): void {
-    const to = { chunkStreamId, messageStreamId, chunkSize: this.#chunkSizeOut }
-    this.send(writeCommand(to, name, transactionId, ...values))
+    this.send(frameCommand(this.#chunkSizeOut, chunkStreamId, messageStreamId, name, transactionId, ...values))
   }
 
-  /** The next message that is not protocol control, as a copy. @throws why the connection is over, or the signal's reason. */
-  next(signal: AbortSignal): Promise<Message> {
-    const queued = this.#queue.shift()
-    if (queued !== undefined) {
-      this.#queueBytes -= queued.body.length
-      return Promise.resolve(queued)
-    }
+  /** Announces the size and uses it from then on. */
+  announceChunkSize(bytes: number): void {
+    this.send(setChunkSize(bytes))
+    this.#chunkSizeOut = bytes
+  }
+
+  /** Sends what is pending and says goodbye; what the peer still sends is thrown away, so that its kernel does not answer with a reset that overtakes our last words. The connection is over when the peer closes too, or at close(). */
+  end(): void {
+    this.#isDiscarding = true
+    this.#queue = []
+    this.#unread = Buffer.alloc(0)
+    this.#stream.end()
+    this.#stream.resume()
+  }
+
+  /** Ends the connection now: what is pending is lost. Calling again does nothing. */
+  close(reason: Error = new ConnectionClosed('us')): void {
+    this.#finish(reason)
+    this.#stream.destroy()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #finish(reason: Error): void {
+    if (this.signal.aborted) return
+    // A stream that fails says `error` first and `close` then; one that is destroyed without a word only `close`.
+    this.#over.abort(reason)
+    this.#waiting?.reject(reason)
+    this.#waiting = undefined
+  }
+
+  /** The next bytes of the wire. */
+  #read(signal: AbortSignal): Promise<Buffer> {
+    if (this.signal.aborted) return Promise.reject(this.signal.reason)
+    if (signal.aborted) return Promise.reject(signal.reason)
     return new Promise((resolve, reject) => {
-      const ended = this.#over.signal
-      if (ended.aborted || signal.aborted) {
-        reject(ended.aborted ? ended.reason : signal.reason)
-        return
-      }
       const onAbort = () => {
         this.#waiting = undefined
+        this.#stream.pause()
         reject(signal.reason)
       }
       signal.addEventListener('abort', onAbort, { once: true })
       const settle = () => signal.removeEventListener('abort', onAbort)
       this.#waiting = {
-        resolve: (message) => {
+        resolve(bytes) {
           settle()
-          resolve(message)
+          resolve(bytes)
         },
-        reject: (reason) => {
+        reject(reason) {
           settle()
           reject(reason)
         },
@@ -186,148 +278,87 @@ export class RtmpConnection {
     })
   }
 
-  /** From now on messages are pushed, as views that are valid during the call; what has been queued comes first. */
-  relay(onMessage: (message: Message) => void): void {
-    this.#onMessage = onMessage
-    try {
-      for (const message of this.#queue.splice(0)) onMessage(message)
-    } catch (error) {
-      this.#end(error)
-    }
-    this.#queueBytes = 0
-    this.#stream.resume()
-  }
-
-  /** Ends it from this side: `signal` aborts with the reason. The stream stays as it is. */
-  end(reason: Error): void {
-    this.#end(reason)
-  }
-
-  #shakeHands(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const ended = this.#over.signal
-      const onAbort = () => {
-        signal.removeEventListener('abort', onAbort)
-        ended.removeEventListener('abort', onAbort)
-        if (signal.aborted) this.#end(signal.reason)
-        reject(signal.aborted ? signal.reason : ended.reason)
-      }
-      this.#handshaken = () => {
-        signal.removeEventListener('abort', onAbort)
-        ended.removeEventListener('abort', onAbort)
-        resolve()
-      }
-      signal.addEventListener('abort', onAbort)
-      ended.addEventListener('abort', onAbort)
-      if (signal.aborted || ended.aborted) onAbort()
-    })
-  }
-
-  #end(reason: unknown): void {
-    if (this.#over.signal.aborted) return
-    this.#stream.off('data', this.#onData)
-    // What still arrives is read and dropped, so that the end of the stream is noticed.
-    this.#stream.resume()
-    this.#over.abort(reason)
-    this.#waiting?.reject(reason)
-    this.#waiting = undefined
-    this.#queue.length = 0
-  }
-
-  readonly #onData = (bytes: Buffer): void => {
+  #receive(bytes: Buffer): void {
     this.#bytesReceived += bytes.length
-    try {
-      let rest: Buffer | undefined = bytes
-      if (this.#handshake !== undefined) {
-        const answer = this.#handshake.push(bytes)
-        if (answer.reply !== undefined) this.send(answer.reply)
-        rest = answer.rest
-        if (this.#handshake.done) {
-          this.#handshake = undefined
-          this.#handshaken()
-        }
+    if (this.signal.aborted || this.#isDiscarding) return
+    this.#acknowledge()
+    if (this.#sink !== undefined) {
+      try {
+        this.#reader.push(bytes, this.#onRelayed)
+      } catch (error) {
+        this.close(error as Error)
       }
-      if (rest !== undefined && rest.length > 0) this.#reader.push(rest, this.#onReaderMessage)
-      if (this.#bytesReceived - this.#acknowledged >= this.#acknowledgeEvery) this.#acknowledge()
-    } catch (error) {
-      this.#end(error)
+      return
     }
+    this.#stream.pause()
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (waiting !== undefined) waiting.resolve(bytes)
+    else this.#unread = Buffer.concat([this.#unread, bytes])
   }
 
-  #acknowledge(): void {
-    this.#acknowledged = this.#bytesReceived
-    this.controlSink(acknowledgement(this.#bytesReceived % 2 ** 32))
-  }
-
-  readonly #onReaderMessage = (message: Message): void => {
-    switch (message.type) {
-      case messageTypes.audio:
-      case messageTypes.video:
-        this.#deliver(message)
-        return
-      case messageTypes.setChunkSize:
-      case messageTypes.abort:
-        this.#spend(this.#controls)
-        return
-      case messageTypes.acknowledgement:
-        this.#spend(this.#controls)
-        if (message.body.length >= 4) this.onAcknowledgement?.(message.body.readUInt32BE(0))
-        return
-      case messageTypes.userControl:
-        this.#spend(this.#controls)
-        this.#userControl(message.body)
-        return
-      case messageTypes.windowAcknowledgementSize:
-        this.#spend(this.#controls)
-        this.#setWindow(message.body)
-        return
-      case messageTypes.setPeerBandwidth:
-        this.#spend(this.#controls)
-        return
-      case messageTypes.aggregate:
-        splitAggregate(message, this.#onReaderMessage)
-        return
-      case messageTypes.amf0Command:
-      case messageTypes.amf3Command:
-        this.#spend(this.#commands)
-        this.#deliver(message)
-        return
-      default:
-        this.#deliver(message)
-    }
-  }
-
-  #spend(budget: Budget): void {
-    if (!budget.spend(this.#monotonicMs())) throw new ProtocolError('too many commands in too short a time')
-  }
-
-  #userControl(body: Buffer): void {
-    if (body.length < 6 || body.readUInt16BE(0) !== userControlEvents.pingRequest) return
-    this.controlSink(userControl(userControlEvents.pingResponse, body.readUInt32BE(2)))
-  }
-
-  #setWindow(body: Buffer): void {
-    if (body.length < 4) return
-    // A window of a few bytes would be a storm of acknowledgements; 64 KiB is one read.
-    this.#acknowledgeEvery = Math.max(64 * 1024, Math.min(acknowledgeBytesMax, body.readUInt32BE(0) / 2))
+  readonly #onRelayed = (message: Message): void => {
+    if (this.#accepts(message)) this.#deliver(message)
   }
 
   #deliver(message: Message): void {
-    if (this.#onMessage !== undefined) {
-      this.#onMessage(message)
-      return
+    // The receiver may have closed the connection at the message before this one.
+    if (!this.signal.aborted && !this.#isDiscarding) this.#sink!(message)
+  }
+
+  #acknowledge(): void {
+    if (this.#bytesReceived - this.#bytesAcknowledged < this.#acknowledgeBytes) return
+    this.#bytesAcknowledged = this.#bytesReceived
+    this.send(acknowledgement(this.#bytesReceived % 2 ** 32))
+  }
+
+  /** Does protocol control, and counts. @returns whether the message is one for the session. @throws ProtocolError at a flood. */
+  #accepts(message: Message): boolean {
+    if (this.signal.aborted) return false
+    switch (message.type) {
+      case messageTypes.audio:
+      case messageTypes.video:
+      case messageTypes.amf0Data:
+      case messageTypes.amf3Data:
+      case messageTypes.aggregate:
+        // A destination has no reason to send any of these; an encoder does nothing else.
+        if (this.#role === 'client' && !this.#commands.take()) throw new ProtocolError('too many messages')
+        return true
+      case messageTypes.userControl:
+        if (!this.#userControls.take()) throw new ProtocolError('too many user control messages')
+        this.#answerPing(message.body)
+        return false
+      case messageTypes.setChunkSize:
+      case messageTypes.abort:
+      case messageTypes.acknowledgement:
+      case messageTypes.windowAcknowledgementSize:
+      case messageTypes.setPeerBandwidth:
+        if (!this.#protocolControls.take()) throw new ProtocolError('too many protocol control messages')
+        this.#controlled(message)
+        return false
+      default:
+        if (!this.#commands.take()) throw new ProtocolError('too many commands')
+        return true
     }
-    const copy = { ...message, body: Buffer.from(message.body) }
-    const waiting = this.#waiting
-    if (waiting !== undefined) {
-      this.#waiting = undefined
-      waiting.resolve(copy)
-      return
+  }
+
+  #answerPing(body: Buffer): void {
+    if (body.length < 6 || body.readUInt16BE(0) !== userControlEvents.pingRequest) return
+    this.send(userControl(userControlEvents.pingResponse, body.readUInt32BE(2)))
+  }
+
+  #controlled({ type, body }: Message): void {
+    if (body.length < 4) return
+    if (type === messageTypes.acknowledgement) this.onAcknowledgement?.(body.readUInt32BE(0))
+    else if (type === messageTypes.windowAcknowledgementSize) {
+      const half = Math.floor(body.readUInt32BE(0) / 2)
+      this.#acknowledgeBytes = Math.min(Math.max(half, acknowledgeBytesMin), acknowledgeBytesMax)
     }
-    this.#queue.push(copy)
-    this.#queueBytes += copy.body.length
-    if (this.#queue.length > queueLengthMax || this.#queueBytes > queueBytesMax)
-      throw new ProtocolError('too much was sent before the publish was answered')
-    this.#stream.pause()
+  }
+
+  #write(bytes: Buffer): void {
+    if (this.signal.aborted || !this.#stream.writable) return
+    this.#stream.write(bytes)
+    if (this.#stream.writableLength > unsentBytesMax) this.close(new ProtocolError('the peer does not read its answers'))
   }
 }
