@@ -1,4 +1,10 @@
-import { type MediaMessage, classifyAudio, classifyData, classifyVideo, newMediaMessage } from '../rtmp/media-message.ts'
+import {
+  classifyAudio,
+  classifyData,
+  classifyVideo,
+  type MediaMessage,
+  newMediaMessage,
+} from '../rtmp/media-message.ts'
 import { type Message, messageTypes } from '../rtmp/message.ts'
 import { headerBytesMax, type MediaHeaders, withHeader } from './media-headers.ts'
 import { laneCountMax, lanes, MediaLog, type MediaLogLimits, messageFlags } from './media-log.ts'

@@ -1,4 +1,5 @@
 import { frameMessage, writeMessageHeader } from '../rtmp/chunk-header.ts'
+import type { MediaHeader } from './media-headers.ts'
 import {
   chunkBytes,
   chunkStreamOf,
@@ -9,7 +10,6 @@ import {
   messageFlags,
   sharedHeaderBytes,
 } from './media-log.ts'
-import type { MediaHeader } from './media-headers.ts'
 import type { Slab, SlabPool } from './slab-pool.ts'
 
 const allLanes = Array.from({ length: laneCountMax }, (_, lane) => lane)
