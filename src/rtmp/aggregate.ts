@@ -9,7 +9,8 @@ const backPointerBytes = 4
  *   | type 1 | length 3 | timestamp 3 + 1 (high byte last) | message stream id 3 | body | back pointer 4 | …
  *
  * Their timestamps count from the first one's, which stands for the aggregate's own. A length beyond the end, or an aggregate inside
- * of one, ends the reading: what was complete has been told.
+ * of one, ends the reading: what was complete has been told. Only media is told: a command or a control message has no business
+ * here, and would get around the limits on those. The message that is told is the same object each time.
  */
 export function splitAggregate(aggregate: Message, onMessage: (message: Message) => void): void {
   const { body } = aggregate
@@ -22,10 +23,17 @@ export function splitAggregate(aggregate: Message, onMessage: (message: Message)
     const start = at + subHeaderBytes
     if (start + length > body.length || type === messageTypes.aggregate) return
     if (firstTime < 0) firstTime = time
-    sub.type = type
-    sub.timestamp = (aggregate.timestamp + (time - firstTime)) >>> 0
-    sub.body = body.subarray(start, start + length)
-    onMessage(sub)
+    if (isMedia(type)) {
+      sub.type = type
+      sub.timestamp = (aggregate.timestamp + (time - firstTime)) >>> 0
+      sub.body = body.subarray(start, start + length)
+      onMessage(sub)
+    }
     at = start + length + backPointerBytes
   }
+}
+
+function isMedia(type: number): boolean {
+  const { audio, video, amf0Data, amf3Data } = messageTypes
+  return type === audio || type === video || type === amf0Data || type === amf3Data
 }

@@ -2,21 +2,34 @@ import { Amf3Reader } from './amf3.ts'
 import { ProtocolError } from './message.ts'
 
 /**
- * AMF0 (Adobe, 2007). Objects are Maps: whatever names a peer invents, `__proto__` among them, they are data.
- * Undefined, unsupported and unknown-but-skippable values read as undefined.
+ * AMF0 (Adobe, 2007). Objects are Maps: whatever names a peer invents, `__proto__` among them, they are data; of a name that comes
+ * twice the last value counts. Undefined and unsupported values read as undefined, and so does a reference to nothing.
+ *
+ * References may make a value contain itself: do not walk through one without a limit. A Uint8Array (AMF3 only) is a view of
+ * the body that was read.
  */
 export type AmfValue = null | undefined | boolean | number | string | Date | Uint8Array | AmfValue[] | AmfObject
 export type AmfObject = Map<string, AmfValue>
 
-/** What can be written: plain objects are written as AMF0 objects, EcmaArray as an ECMA array. */
-export type AmfWritable = null | undefined | boolean | number | string | readonly AmfWritable[] | AmfRecord | EcmaArray
+/** What can be written: plain objects and Maps are written as AMF0 objects, EcmaArray as an ECMA array. */
+export type AmfWritable =
+  | null
+  | undefined
+  | boolean
+  | number
+  | string
+  | Date
+  | readonly AmfWritable[]
+  | AmfRecord
+  | ReadonlyMap<string, AmfWritable>
+  | EcmaArray
 export type AmfRecord = { readonly [name: string]: AmfWritable }
 
 /** onMetaData is an ECMA array with every encoder. */
 export class EcmaArray {
-  readonly entries: AmfRecord
+  readonly entries: AmfRecord | ReadonlyMap<string, AmfWritable>
 
-  constructor(entries: AmfRecord) {
+  constructor(entries: AmfRecord | ReadonlyMap<string, AmfWritable>) {
     this.entries = entries
   }
 }
@@ -120,9 +133,12 @@ class Amf0Reader {
       case markers.xmlDocument:
         return this.#text(4)
       case markers.avmPlus: {
-        const reader = new Amf3Reader(this.#bytes.subarray(this.at), this.#limits)
+        // Each such value has reference tables of its own, but all share the budget of values.
+        const itemsMax = this.#limits.itemsMax - this.#items
+        const reader = new Amf3Reader(this.#bytes.subarray(this.at), { ...this.#limits, itemsMax })
         const value = reader.value(depth + 1)
         this.at += reader.at
+        this.#items += reader.items
         return value
       }
       default:
@@ -243,9 +259,16 @@ class Amf0Writer {
     } else if (typeof value === 'string') this.#text(value)
     else if (value instanceof EcmaArray) {
       this.#byte(markers.ecmaArray)
+      const entries = entriesOf(value.entries)
       const start = this.#room(4)
-      this.#bytes.writeUInt32BE(Object.keys(value.entries).length, start)
-      this.#members(value.entries)
+      this.#bytes.writeUInt32BE(entries.length, start)
+      this.#members(entries)
+    } else if (value instanceof Date) {
+      this.#byte(markers.date)
+      const start = this.#room(10)
+      this.#bytes.writeDoubleBE(value.getTime(), start)
+      // The time zone, which is reserved.
+      this.#bytes.writeUInt16BE(0, start + 8)
     } else if (isArray(value)) {
       this.#byte(markers.strictArray)
       const start = this.#room(4)
@@ -253,7 +276,7 @@ class Amf0Writer {
       for (const item of value) this.value(item)
     } else {
       this.#byte(markers.object)
-      this.#members(value)
+      this.#members(entriesOf(value))
     }
   }
 
@@ -270,8 +293,8 @@ class Amf0Writer {
     this.#bytes.write(text, start + 4)
   }
 
-  #members(record: AmfRecord): void {
-    for (const [name, member] of Object.entries(record)) {
+  #members(entries: readonly (readonly [string, AmfWritable])[]): void {
+    for (const [name, member] of entries) {
       this.#shortText(name)
       this.value(member)
     }
@@ -280,7 +303,17 @@ class Amf0Writer {
   }
 }
 
-function isArray(value: readonly AmfWritable[] | AmfRecord): value is readonly AmfWritable[] {
+function entriesOf(record: AmfRecord | ReadonlyMap<string, AmfWritable>): readonly (readonly [string, AmfWritable])[] {
+  return isMap(record) ? [...record] : Object.entries(record)
+}
+
+function isMap(record: AmfRecord | ReadonlyMap<string, AmfWritable>): record is ReadonlyMap<string, AmfWritable> {
+  return record instanceof Map
+}
+
+function isArray(
+  value: readonly AmfWritable[] | AmfRecord | ReadonlyMap<string, AmfWritable>,
+): value is readonly AmfWritable[] {
   return Array.isArray(value)
 }
 

@@ -29,7 +29,8 @@ export class Amf3Reader {
   readonly #strings: string[] = []
   readonly #objects: AmfValue[] = []
   readonly #traits: Traits[] = []
-  #items = 0
+  /** Values read so far. */
+  items = 0
   at = 0
 
   constructor(bytes: Buffer, limits: AmfLimits) {
@@ -72,7 +73,7 @@ export class Amf3Reader {
 
   value(depth: number): AmfValue {
     if (depth > this.#limits.depthMax) throw new ProtocolError('AMF3 is nested too deeply')
-    if (++this.#items > this.#limits.itemsMax) throw new ProtocolError('AMF3 has too many values')
+    if (++this.items > this.#limits.itemsMax) throw new ProtocolError('AMF3 has too many values')
     const marker = this.#bytes[this.#need(1)]!
     switch (marker) {
       case markers.undefined:
@@ -93,6 +94,8 @@ export class Amf3Reader {
       case markers.xml:
       case markers.byteArray:
         return this.#referable((length) => {
+          if (marker !== markers.byteArray && length > this.#limits.stringBytesMax)
+            throw new ProtocolError('an AMF3 text is too long')
           const start = this.#need(length)
           const part = this.#bytes.subarray(start, start + length)
           const value = marker === markers.byteArray ? part : part.toString('utf8')

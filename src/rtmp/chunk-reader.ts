@@ -26,6 +26,11 @@ export const publisherLimits: ChunkReaderLimits = {
 /** RTMP 1.0, section 5.4.1: what holds until a Set Chunk Size arrives. */
 const defaultChunkSize = 128
 const longestMessage = 0xffffff
+/**
+ * Messages that are not audio, video or aggregates: nginx-rtmp takes no longer message of any kind by default, and metadata has
+ * some hundred bytes.
+ */
+const dataBytesMax = 1024 * 1024
 /** Basic header 3, message header 11, extended timestamp 4. */
 const headerBytesMax = 18
 /** Assembly buffers up to this size are kept for the next message of their chunk stream. */
@@ -69,6 +74,8 @@ export class ChunkReader {
   /** The beginning of a header that is not all there yet. */
   readonly #stash = Buffer.alloc(headerBytesMax)
   #stashed = 0
+  /** Stashed bytes that are not of the header after all. */
+  #givenBack: Buffer | undefined
 
   readonly #message: Message = { chunkStreamId: 0, type: 0, timestamp: 0, messageStreamId: 0, body: Buffer.alloc(0) }
 
@@ -123,7 +130,6 @@ export class ChunkReader {
     this.#givenBack = Buffer.from(this.#stash.subarray(used, before))
     return start
   }
-  #givenBack: Buffer | undefined
 
   /** @returns the header's length, or −1 when bytes are missing. Sets #stream and #chunkLeft. */
   #parseHeader(bytes: Buffer, start: number, end: number): number {
@@ -173,7 +179,8 @@ export class ChunkReader {
   }
 
   #begin(stream: ChunkStream, timestamp: number): void {
-    if (stream.length > this.limits.messageBytesMax) throw new ProtocolError('a message is too long')
+    if (stream.length > this.limits.messageBytesMax || (stream.length > dataBytesMax && !isBulk(stream.type)))
+      throw new ProtocolError('a message is too long')
     stream.timestamp = timestamp
     stream.received = 0
   }
@@ -280,6 +287,10 @@ export class ChunkReader {
 }
 
 const emptyBody = Buffer.alloc(0)
+
+function isBulk(type: number): boolean {
+  return type === messageTypes.video || type === messageTypes.audio || type === messageTypes.aggregate
+}
 
 /**
  * Whether a chunk of type 3 repeats the extended timestamp. The specification says that it must (2012) and that it must not

@@ -85,6 +85,7 @@ export class ClientHandshake {
   readonly #answer = new Gathering(1 + handshakeBytes)
   #echo: Gathering | undefined
   #done = false
+  #checked = false
 
   constructor(random: (length: number) => Buffer = randomBytes) {
     this.hello = Buffer.alloc(1 + handshakeBytes)
@@ -102,14 +103,16 @@ export class ClientHandshake {
    */
   push(bytes: Buffer): Answer {
     if (this.#done) return { rest: bytes }
+    if (!this.#checked && bytes.length > 0) {
+      // S0 above 3 is tolerated: old servers answer with the highest version that they know.
+      if (bytes[0]! < version || bytes[0]! > 31) throw new ProtocolError('the peer does not speak RTMP')
+      this.#checked = true
+    }
     let reply: Buffer | undefined
     let rest = bytes
     if (this.#echo === undefined) {
       const answer = this.#answer.add(rest)
-      // S0 above 3 is tolerated: old servers answer with the highest version that they know.
-      if (bytes.length > 0 && answer.complete === undefined && rest === bytes && !this.#checked) this.#check(bytes)
       if (answer.complete === undefined) return {}
-      if (!this.#checked) this.#check(answer.complete)
       rest = answer.rest
       reply = Buffer.from(answer.complete.subarray(1))
       this.#echo = new Gathering(handshakeBytes)
@@ -118,11 +121,5 @@ export class ClientHandshake {
     if (echo.complete === undefined) return reply ? { reply } : {}
     this.#done = true
     return { ...(reply && { reply }), rest: echo.rest }
-  }
-
-  #checked = false
-  #check(bytes: Buffer): void {
-    this.#checked = true
-    if (bytes[0]! < version || bytes[0]! > 31) throw new ProtocolError('the peer does not speak RTMP')
   }
 }
