@@ -1,4 +1,12 @@
 import { leadingText } from './amf0.ts'
+import {
+  audioPacketTypes,
+  type EnhancedStart,
+  enhancedAudioFormat,
+  frameTypes,
+  readEnhancedStart,
+  videoPacketTypes,
+} from './enhanced.ts'
 
 /**
  * What a relay must see of a media message; the body is never changed, copied or kept. Legacy FLV tags and Enhanced RTMP (v1 and
@@ -32,38 +40,28 @@ export type MediaMessage = {
   /** Written in the form of Enhanced RTMP. */
   enhanced: boolean
   multitrack: boolean
-  /** 0 is the default track. Of a message with many tracks, the first one's. */
+  /** Tracks in the message: 1, or more in one of the multitrack forms. */
+  tracks: number
+  /** 0 is the default track. Of a message with many tracks: 0 when it is among them, else the first one's. */
   trackId: number
   modEx: boolean
+  /** Milliseconds from decoding to showing, signed; 0 where the form has none. */
+  compositionTimeMs: number
 }
 
 export function newMediaMessage(): MediaMessage {
-  return { kind: 'data', role: 'other', codec: '', enhanced: false, multitrack: false, trackId: 0, modEx: false }
+  return {
+    kind: 'data',
+    role: 'other',
+    codec: '',
+    enhanced: false,
+    multitrack: false,
+    tracks: 1,
+    trackId: 0,
+    modEx: false,
+    compositionTimeMs: 0,
+  }
 }
-
-export const videoPacketTypes = {
-  sequenceStart: 0,
-  codedFrames: 1,
-  sequenceEnd: 2,
-  codedFramesX: 3,
-  metadata: 4,
-  mpeg2TsSequenceStart: 5,
-  multitrack: 6,
-  modEx: 7,
-} as const
-
-export const audioPacketTypes = {
-  sequenceStart: 0,
-  codedFrames: 1,
-  sequenceEnd: 2,
-  multichannelConfig: 4,
-  multitrack: 5,
-  modEx: 7,
-} as const
-
-export const multitrackTypes = { oneTrack: 0, manyTracks: 1, manyTracksManyCodecs: 2 } as const
-
-export const frameTypes = { key: 1, inter: 2, disposable: 3, generatedKey: 4, command: 5 } as const
 
 const videoCodecs = new Map([
   [2, 'h263'],
@@ -76,8 +74,13 @@ const videoCodecs = new Map([
   [12, 'hvc1'],
   [13, 'av01'],
 ])
-/** Legacy codec ids whose second byte says header, frame or end. */
+/**
+ * Legacy codec ids with a header of five bytes: | frame type, codec id | packet type: 0 header, 1 frame, 2 end | composition time 3 |.
+ */
 const packetTypedVideo = new Set([7, 12, 13])
+const packetTypedHeaderBytes = 5
+/** FourCCs whose CodedFrames begin with a composition time of three bytes. */
+const compositionTimed = new Set(['avc1', 'hvc1', 'vvc1'])
 
 const audioCodecs = new Map([
   [0, 'pcm'],
@@ -94,21 +97,7 @@ const audioCodecs = new Map([
   [13, 'Opus'],
   [14, '.mp3'],
 ])
-const enhancedAudio = 9
 const legacyAac = 10
-
-/** FourCCs that were seen, so that a message costs no text. Bounded: what is not known is not kept. */
-const fourCcTexts = new Map<number, string>(
-  ['vp08', 'vp09', 'av01', 'avc1', 'hvc1', 'vvc1', 'ac-3', 'ec-3', 'Opus', '.mp3', 'fLaC', 'mp4a'].map((text) => [
-    Buffer.from(text, 'latin1').readUInt32BE(0),
-    text,
-  ]),
-)
-
-function fourCcAt(body: Buffer, at: number): string {
-  const value = body.readUInt32BE(at)
-  return fourCcTexts.get(value) ?? body.toString('latin1', at, at + 4)
-}
 
 function reset(into: MediaMessage, kind: MediaKind): void {
   into.kind = kind
@@ -116,8 +105,15 @@ function reset(into: MediaMessage, kind: MediaKind): void {
   into.codec = ''
   into.enhanced = false
   into.multitrack = false
+  into.tracks = 1
   into.trackId = 0
   into.modEx = false
+  into.compositionTimeMs = 0
+}
+
+/** A signed 24-bit number. */
+function int24At(body: Buffer, at: number): number {
+  return ((body[at]! << 24) | (body[at + 1]! << 16) | (body[at + 2]! << 8)) >> 8
 }
 
 /** @param body of a message of type 9. Nonsense becomes the role `other`; never throws. */
@@ -133,31 +129,34 @@ export function classifyVideo(body: Buffer, into: MediaMessage): void {
     const codecId = first & 0x0f
     into.codec = videoCodecs.get(codecId) ?? ''
     if (frameType === frameTypes.command) into.role = 'command'
-    else if (packetTypedVideo.has(codecId)) {
-      if (body.length < 2) return
-      into.role = body[1] === 0 ? 'sequence_header' : body[1] === 2 ? 'end_of_sequence' : frameRole(frameType)
-    } else into.role = frameRole(frameType)
+    else if (packetTypedVideo.has(codecId)) classifyPacketTyped(body, frameType, into)
+    else into.role = body.length === 1 ? 'empty' : frameRole(frameType)
     return
   }
   into.enhanced = true
-  const packet = readEnhancedStart(body, videoPacketTypes.multitrack)
+  const packet = readEnhancedStart(body, 'video')
   if (packet === undefined) return
   into.modEx = packet.modEx
   if (frameType === frameTypes.command && packet.packetType !== videoPacketTypes.metadata) {
     into.role = 'command'
     return
   }
-  into.codec = packet.codec
-  into.multitrack = packet.multitrackType >= 0
-  into.trackId = packet.trackId
+  takePacket(packet, into)
+  const bodyBytes = packet.end - packet.start
   switch (packet.packetType) {
     case videoPacketTypes.sequenceStart:
     case videoPacketTypes.mpeg2TsSequenceStart:
-      into.role = 'sequence_header'
+      into.role = bodyBytes === 0 ? 'empty' : 'sequence_header'
       break
-    case videoPacketTypes.codedFrames:
+    case videoPacketTypes.codedFrames: {
+      const timeBytes = compositionTimed.has(packet.codec) ? 3 : 0
+      if (bodyBytes < timeBytes) break
+      if (timeBytes > 0) into.compositionTimeMs = int24At(body, packet.start)
+      into.role = bodyBytes === timeBytes ? 'empty' : frameRole(frameType)
+      break
+    }
     case videoPacketTypes.codedFramesX:
-      into.role = frameRole(frameType)
+      into.role = bodyBytes === 0 ? 'empty' : frameRole(frameType)
       break
     case videoPacketTypes.sequenceEnd:
       into.role = 'end_of_sequence'
@@ -168,9 +167,39 @@ export function classifyVideo(body: Buffer, into: MediaMessage): void {
   }
 }
 
+function takePacket(packet: EnhancedStart, into: MediaMessage): void {
+  into.codec = packet.codec
+  into.multitrack = packet.multitrackType >= 0
+  into.tracks = packet.tracks
+  into.trackId = packet.trackId
+}
+
+function classifyPacketTyped(body: Buffer, frameType: number, into: MediaMessage): void {
+  if (body.length < 2) return
+  const packetType = body[1]!
+  if (packetType === 2) into.role = 'end_of_sequence'
+  else if (packetType > 2 || body.length < packetTypedHeaderBytes) return
+  // DJI devices send frames without a byte; a header without one would put a good header out of force.
+  else if (body.length === packetTypedHeaderBytes) into.role = 'empty'
+  else if (packetType === 0) into.role = 'sequence_header'
+  else {
+    into.role = frameRole(frameType)
+    into.compositionTimeMs = int24At(body, 2)
+  }
+}
+
 function frameRole(frameType: number): MediaRole {
-  if (frameType === frameTypes.key || frameType === frameTypes.generatedKey) return 'key_frame'
-  return frameType === frameTypes.disposable ? 'disposable_frame' : 'frame'
+  switch (frameType) {
+    case frameTypes.key:
+    case frameTypes.generatedKey:
+      return 'key_frame'
+    case frameTypes.inter:
+      return 'frame'
+    case frameTypes.disposable:
+      return 'disposable_frame'
+    default:
+      return 'other'
+  }
 }
 
 /** @param body of a message of type 8. */
@@ -181,23 +210,23 @@ export function classifyAudio(body: Buffer, into: MediaMessage): void {
     return
   }
   const format = body[0]! >> 4
-  if (format !== enhancedAudio) {
+  if (format !== enhancedAudioFormat) {
     into.codec = audioCodecs.get(format) ?? ''
-    into.role = format === legacyAac && body.length >= 2 && body[1] === 0 ? 'sequence_header' : 'frame'
-    // An AAC frame without a body: some devices send them, and some destinations die of them.
-    if (format === legacyAac && body.length <= 2 && into.role === 'frame') into.role = 'empty'
+    // Without a body: some devices send them, and some destinations die of them (of an empty AAC frame, and of an empty header).
+    if (body.length === 1 || (format === legacyAac && body.length === 2)) into.role = 'empty'
+    else if (format !== legacyAac || body[1] === 1) into.role = 'frame'
+    else if (body[1] === 0) into.role = 'sequence_header'
     return
   }
   into.enhanced = true
-  const packet = readEnhancedStart(body, audioPacketTypes.multitrack)
+  const packet = readEnhancedStart(body, 'audio')
   if (packet === undefined) return
   into.modEx = packet.modEx
-  into.codec = packet.codec
-  into.multitrack = packet.multitrackType >= 0
-  into.trackId = packet.trackId
+  takePacket(packet, into)
   switch (packet.packetType) {
     case audioPacketTypes.sequenceStart:
-      into.role = 'sequence_header'
+      // Only AAC must have a configuration; the header of Opus may be empty.
+      into.role = packet.codec === 'mp4a' && packet.start === packet.end ? 'empty' : 'sequence_header'
       break
     case audioPacketTypes.codedFrames:
       into.role = 'frame'
@@ -223,123 +252,4 @@ export function classifyData(body: Buffer, into: MediaMessage): void {
   const name = first.text === '@setDataFrame' ? leadingText(body.subarray(first.bytes))?.text : first.text
   into.codec = name ?? ''
   if (name === 'onMetaData') into.role = 'metadata'
-}
-
-type EnhancedStart = {
-  packetType: number
-  codec: string
-  modEx: boolean
-  /** −1: one track, without the wrapping. */
-  multitrackType: number
-  trackId: number
-  /** Where the body of the (first) track begins. */
-  bodyStart: number
-}
-const enhancedStart: EnhancedStart = {
-  packetType: 0,
-  codec: '',
-  modEx: false,
-  multitrackType: -1,
-  trackId: 0,
-  bodyStart: 0,
-}
-
-/** ModEx packets in one message; the specification sets no limit, and one kind of them exists. */
-const modExCountMax = 8
-const modExPacketType = 7
-
-/** Reads up to the FourCC and track id. The same object each time. Undefined: truncated, or nonsense. */
-function readEnhancedStart(body: Buffer, multitrackPacketType: number): EnhancedStart | undefined {
-  const start = enhancedStart
-  start.packetType = body[0]! & 0x0f
-  start.modEx = false
-  start.multitrackType = -1
-  start.trackId = 0
-  start.codec = ''
-  let at = 1
-  for (let count = 0; start.packetType === modExPacketType; count++) {
-    const end = modExEnd(body, at)
-    if (end < 0 || count === modExCountMax) return undefined
-    start.modEx = true
-    start.packetType = body[end - 1]! & 0x0f
-    at = end
-  }
-  // A command (frame type 5) has one byte and no FourCC.
-  const isCommand = ((body[0]! >> 4) & 0x07) === frameTypes.command && (body[0]! & 0x80) !== 0
-  if (isCommand && multitrackPacketType === videoPacketTypes.multitrack && start.packetType !== videoPacketTypes.metadata)
-    return start
-  if (start.packetType === multitrackPacketType) {
-    if (at >= body.length) return undefined
-    start.multitrackType = body[at]! >> 4
-    start.packetType = body[at]! & 0x0f
-    at++
-    if (start.packetType === multitrackPacketType || start.multitrackType > multitrackTypes.manyTracksManyCodecs)
-      return undefined
-    if (at + 5 > body.length) return undefined
-    start.codec = fourCcAt(body, at)
-    start.trackId = body[at + 4]!
-    start.bodyStart = at + 5 + (start.multitrackType === multitrackTypes.oneTrack ? 0 : 3)
-    return start
-  }
-  if (at + 4 > body.length) return undefined
-  start.codec = fourCcAt(body, at)
-  start.bodyStart = at + 4
-  return start
-}
-
-/** | size − 1: 1 byte, or 255 and then 2 bytes | data | type 4 bits, next packet type 4 bits |. @returns the end, or −1. */
-function modExEnd(body: Buffer, start: number): number {
-  let at = start
-  if (at >= body.length) return -1
-  let size = body[at++]! + 1
-  if (size === 256) {
-    if (at + 2 > body.length) return -1
-    size = body.readUInt16BE(at) + 1
-    at += 2
-  }
-  const end = at + size + 1
-  return end <= body.length ? end : -1
-}
-
-/** One track of a message: what it is and where its bytes are. */
-export type TrackPart = {
-  readonly trackId: number
-  readonly codec: string
-  readonly packetType: number
-  readonly start: number
-  readonly end: number
-}
-
-/** More tracks than this in one message are not looked at. */
-const tracksMax = 16
-
-/** The tracks of a message of Enhanced RTMP, ModEx and multitrack wrapping taken off; empty when it is nonsense. */
-export function tracksOf(body: Buffer, kind: 'video' | 'audio'): TrackPart[] {
-  if (body.length === 0) return []
-  const multitrackPacketType = kind === 'video' ? videoPacketTypes.multitrack : audioPacketTypes.multitrack
-  const head = readEnhancedStart(body, multitrackPacketType)
-  if (head === undefined || head.codec === '') return []
-  const { packetType, multitrackType, bodyStart } = head
-  if (multitrackType < 0 || multitrackType === multitrackTypes.oneTrack)
-    return bodyStart <= body.length
-      ? [{ trackId: head.trackId, codec: head.codec, packetType, start: bodyStart, end: body.length }]
-      : []
-  const parts: TrackPart[] = []
-  let codec = head.codec
-  let at = bodyStart - 4
-  const hasOwnCodec = multitrackType === multitrackTypes.manyTracksManyCodecs
-  while (at + 4 <= body.length && parts.length < tracksMax) {
-    if (hasOwnCodec && parts.length > 0) {
-      if (at + 8 > body.length) return parts
-      codec = fourCcAt(body, at)
-      at += 4
-    }
-    const trackId = body[at]!
-    const start = at + 4
-    const end = start + body.readUIntBE(at + 1, 3)
-    if (end > body.length) return parts
-    parts.push({ trackId, codec, packetType, start, end })
-    at = end
-  }
-  return parts
 }
