@@ -9,6 +9,8 @@ import { ProtocolError } from './message.ts'
  */
 export const handshakeBytes = 1536
 const version = 3
+/** 6, 8 and 9 were given to the encrypted forms (RTMPE). */
+const highestVersion = 9
 
 type Answer = { readonly reply?: Buffer; readonly rest?: Buffer }
 
@@ -104,8 +106,8 @@ export class ClientHandshake {
   push(bytes: Buffer): Answer {
     if (this.#done) return { rest: bytes }
     if (!this.#checked && bytes.length > 0) {
-      // S0 above 3 is tolerated: old servers answer with the highest version that they know.
-      if (bytes[0]! < version || bytes[0]! > 31) throw new ProtocolError('the peer does not speak RTMP')
+      // Old servers answer with the highest version that they know. Above those are TLS (20 to 23) and text protocols.
+      if (bytes[0]! < version || bytes[0]! > highestVersion) throw new ProtocolError('the peer does not speak RTMP')
       this.#checked = true
     }
     let reply: Buffer | undefined
