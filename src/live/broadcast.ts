@@ -6,6 +6,7 @@ import {
   newMediaMessage,
 } from '../rtmp/media-message.ts'
 import { type Message, messageTypes } from '../rtmp/message.ts'
+import type { FeedHealth } from './feed-health.ts'
 import { headerBytesMax, type MediaHeaders, withHeader } from './media-headers.ts'
 import { laneCountMax, lanes, MediaLog, type MediaLogLimits, messageFlags } from './media-log.ts'
 import type { Pump } from './pump.ts'
@@ -40,9 +41,12 @@ export class Broadcast {
   readonly #endings: { lane: number; type: number; body: Buffer }[] = []
   #closed = false
 
-  constructor(pool: SlabPool, limits: MediaLogLimits, pump: Pump) {
+  readonly #health: FeedHealth
+
+  constructor(pool: SlabPool, limits: MediaLogLimits, pump: Pump, health: FeedHealth) {
     this.log = new MediaLog(pool, limits)
     this.#pump = pump
+    this.#health = health
   }
 
   get headers(): MediaHeaders {
@@ -106,6 +110,7 @@ export class Broadcast {
     const isFrame = lane === lanes.video && slot === undefined
     // Headers and metadata often carry 0 or nonsense: they take the time of what follows or was last.
     const time = slot === undefined ? clock.map(timestamp, lane, isFrame) : this.timeline.newest
+    this.#health.observe(media, body.length, time)
     this.log.append(lane, type, time, flags, body, headers)
     this.#mark()
   }

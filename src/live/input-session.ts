@@ -1,0 +1,321 @@
+import type { Cancel } from '../clock.ts'
+import type { IngestErrorCode } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { OutputId } from '../model/id.ts'
+import { type InputState, inputTransitions, type OutputState } from '../model/lifecycle.ts'
+import type { LiveInput, Output } from '../model/live-input.ts'
+import type { InputFigures, LastError } from '../model/status.ts'
+import { Broadcast, type PublisherFeed } from './broadcast.ts'
+import { FeedHealth } from './feed-health.ts'
+import type { MediaLogLimits } from './media-log.ts'
+import { type Ending, type OutputParts, OutputSession } from './output-session.ts'
+
+/** An encoder's connection, as its input sees it. */
+export interface Publisher {
+  /** Tells the encoder why and ends its connection. */
+  cut(reason: IngestErrorCode): void
+}
+
+export type InputParts = OutputParts & {
+  readonly logLimits: MediaLogLimits
+  readonly reconnectWindowMs: number
+  readonly maxBitrateKbps: number
+  readonly onInputChange: (input: LiveInput, state: InputState, returning: boolean) => void
+  readonly onOutputChange: (input: LiveInput, output: Output, state: OutputState, lastError?: LastError) => void
+  readonly lastErrorOf: (output: OutputId) => LastError | undefined
+}
+
+/** Without media for so long, a publisher has vanished, even if its socket is still there. */
+const silenceMs = 5_000
+/** At the end of a broadcast, an output that is behind has so long to send the rest. */
+const drainMs = 5_000
+/** Takeovers by encoders that both live: the third one in this time is refused, or they would fight for ever. */
+const takeoverWindowMs = 60_000
+const takeoversMax = 2
+
+/** A publisher's place in its input: what it feeds, and how it leaves. */
+export type Seat = {
+  readonly feed: PublisherFeed
+  /** `goodbye`: the encoder said that it ends. `vanished`: the connection broke, or was closed without a word. */
+  leave(how: 'goodbye' | 'vanished'): void
+}
+
+type Seated = { readonly publisher: Publisher; readonly feed: PublisherFeed; lastMediaMs: number; bytes: number }
+
+/**
+ * One live input, as it runs: its state, its one publisher (and one that is about to take over), its broadcast, its outputs. Made by the
+ * supervisor when there is a wish for it; `update()` with every change of the wish; `close()` when it is deleted or the server
+ * ends.
+ *
+ * Closing order: publisher, outputs (goodbye), broadcast.
+ */
+export class InputSession {
+  readonly #parts: InputParts
+  readonly #log: Log
+  #wish: LiveInput
+  #state: InputState = { name: 'disconnected' }
+  #broadcast: Broadcast | undefined
+  #health: FeedHealth | undefined
+  #publisher: Seated | undefined
+  /** Connected and not let in yet: waits for its first key frame. */
+  #candidate: Seated | undefined
+  #cancelHold: Cancel | undefined
+  readonly #outputs = new Map<OutputId, OutputSession>()
+  /** Outputs on their way out; a successor of the same output waits for them. */
+  readonly #leaving = new Map<OutputId, Promise<void>>()
+  readonly #takeovers: number[] = []
+  readonly #warnings: { code: string; message: string }[] = []
+  #wasConnected = false
+
+  constructor(wish: LiveInput, parts: InputParts) {
+    this.#wish = wish
+    this.#parts = parts
+    this.#log = parts.log.child({ inputId: wish.uid })
+  }
+
+  get wish(): LiveInput {
+    return this.#wish
+  }
+  get state(): InputState {
+    return this.#state
+  }
+  get isLive(): boolean {
+    return this.#state.name !== 'disconnected'
+  }
+
+  /** @returns the publisher's seat, or why it may not have one. */
+  seat(publisher: Publisher): Seat | { readonly refused: IngestErrorCode } {
+    if (!this.#wish.enabled) return { refused: 'input_disabled' }
+    const now = this.#parts.clock.monotonicMs()
+    const present = this.#publisher
+    if (present !== undefined && now - present.lastMediaMs < silenceMs) {
+      while (this.#takeovers.length > 0 && now - this.#takeovers[0]! > takeoverWindowMs) this.#takeovers.shift()
+      if (this.#takeovers.length >= takeoversMax) {
+        this.#warn('encoders_fight', 'Two encoders publish with the same stream key and take over from one another. Stop one of them.')
+        return { refused: 'publisher_replaced' }
+      }
+    }
+    this.#broadcast ??= this.#open()
+    const feed = this.#broadcast.feed()
+    const seated: Seated = { publisher, feed, lastMediaMs: now, bytes: 0 }
+    feed.onAdmitted = () => this.#admit(seated)
+    if (feed.admitted) this.#admit(seated)
+    else {
+      this.#candidate?.publisher.cut('publisher_replaced')
+      this.#candidate = seated
+    }
+    return { feed, leave: (how) => this.#leave(seated, how) }
+  }
+
+  /** A change of the wish: keys that were rotated and disabling cut the publisher; outputs come and go. */
+  update(wish: LiveInput): void {
+    const before = this.#wish
+    this.#wish = wish
+    if (!wish.streamKey.equals(before.streamKey.reveal())) this.#cutPublishers('keys_rotated')
+    if (!wish.enabled && before.enabled) {
+      this.#cutPublishers('input_disabled')
+      this.#endBroadcast({ atEdge: false, withinMs: goodbyeNowMs, state: 'idle' })
+    }
+    this.#reconcileOutputs()
+  }
+
+  /** Ends everything. Resolves when the destinations have been told or cut. */
+  async close(reason: IngestErrorCode, withinMs: number): Promise<void> {
+    this.#cutPublishers(reason)
+    this.#endBroadcast({ atEdge: withinMs > goodbyeNowMs, withinMs, state: 'idle' })
+    await Promise.all(this.#leaving.values())
+  }
+
+  retryOutput(output: OutputId): boolean {
+    return this.#outputs.get(output)?.retryNow() ?? false
+  }
+
+  /** Once a second. @returns the figures, or undefined when the input is not live. */
+  tick(): InputFigures | undefined {
+    const { clock } = this.#parts
+    const now = clock.monotonicMs()
+    for (const seated of [this.#publisher, this.#candidate]) {
+      if (seated === undefined || seated.feed.bytes === seated.bytes) continue
+      seated.bytes = seated.feed.bytes
+      seated.lastMediaMs = now
+    }
+    const publisher = this.#publisher
+    if (this.#state.name === 'connected' && publisher !== undefined && now - publisher.lastMediaMs >= silenceMs) this.#hold()
+    else if (this.#state.name === 'held' && publisher !== undefined && now - publisher.lastMediaMs < 1_000) this.#connect()
+    if (this.#broadcast === undefined || this.#health === undefined) return undefined
+    for (const output of this.#outputs.values()) output.tick(now)
+    this.#health.tick(now)
+    return {
+      accountId: this.#wish.accountId,
+      inputId: this.#wish.uid,
+      at: new Date(clock.now()).toISOString(),
+      input: this.#health.health(this.#warnings),
+      outputs: Object.fromEntries([...this.#outputs].map(([id, output]) => [id, output.health()])),
+    }
+  }
+
+  #open(): Broadcast {
+    const { pool, logLimits, pump } = this.#parts
+    this.#health = new FeedHealth(this.#parts.clock, this.#parts.maxBitrateKbps)
+    return new Broadcast(pool, logLimits, pump, this.#health)
+  }
+
+  #admit(seated: Seated): void {
+    const before = this.#publisher
+    if (this.#candidate === seated) this.#candidate = undefined
+    if (before !== undefined) {
+      const now = this.#parts.clock.monotonicMs()
+      if (now - before.lastMediaMs < silenceMs) this.#takeovers.push(now)
+      before.feed.end()
+      before.publisher.cut('publisher_replaced')
+    }
+    this.#publisher = seated
+    seated.lastMediaMs = this.#parts.clock.monotonicMs()
+    this.#connect()
+    this.#reconcileOutputs()
+  }
+
+  #leave(seated: Seated, how: 'goodbye' | 'vanished'): void {
+    seated.feed.end()
+    if (this.#candidate === seated) {
+      this.#candidate = undefined
+      return
+    }
+    if (this.#publisher !== seated) return
+    this.#publisher = undefined
+    if (this.#state.name === 'held' && how === 'vanished') return
+    const windowMs = this.#windowMs(how)
+    if (windowMs > 0) this.#hold(windowMs)
+    else this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
+  }
+
+  #windowMs(how: 'goodbye' | 'vanished'): number {
+    const { reconnectWindowSeconds, reconnectWindowOnStopSeconds } = this.#wish
+    if (how === 'goodbye') return (reconnectWindowOnStopSeconds ?? 0) * 1000
+    return reconnectWindowSeconds === undefined ? this.#parts.reconnectWindowMs : reconnectWindowSeconds * 1000
+  }
+
+  #connect(): void {
+    this.#cancelHold?.()
+    this.#cancelHold = undefined
+    const returning = this.#state.name === 'held'
+    this.#become({ name: 'connected' }, returning)
+  }
+
+  #hold(windowMs = this.#windowMs('vanished')): void {
+    const end = () => {
+      this.#cutPublishers('publisher_idle')
+      this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
+    }
+    if (windowMs <= 0) {
+      end()
+      return
+    }
+    this.#cancelHold?.()
+    this.#cancelHold = this.#parts.clock.after(windowMs, end)
+    this.#become({ name: 'held', until: this.#parts.clock.now() + windowMs }, false)
+  }
+
+  #cutPublishers(reason: IngestErrorCode): void {
+    for (const seated of [this.#candidate, this.#publisher]) {
+      seated?.feed.end()
+      seated?.publisher.cut(reason)
+    }
+    this.#candidate = undefined
+    this.#publisher = undefined
+    if (this.#state.name === 'connected' && reason === 'keys_rotated')
+      this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
+  }
+
+  #endBroadcast(ending: Ending): void {
+    this.#cancelHold?.()
+    this.#cancelHold = undefined
+    const broadcast = this.#broadcast
+    if (broadcast === undefined) return
+    this.#broadcast = undefined
+    this.#health = undefined
+    broadcast.finish()
+    const gone = [...this.#outputs.keys()].map((id) => this.#stopOutput(id, ending))
+    void Promise.all(gone).then(() => broadcast.close())
+    this.#become({ name: 'disconnected' }, false)
+    // A candidate that waited for its key frame begins a broadcast of its own.
+    const candidate = this.#candidate
+    this.#candidate = undefined
+    candidate?.publisher.cut('publisher_replaced')
+  }
+
+  /** Makes the running outputs those of the wish. Nothing is touched that stays as it is. */
+  #reconcileOutputs(): void {
+    const wanted = new Map(this.#wish.outputs.map((output) => [output.uid, output]))
+    for (const [id, session] of this.#outputs) {
+      const output = wanted.get(id)
+      if (output === undefined || !output.enabled || !sameDestination(output, session.output))
+        void this.#stopOutput(id, {
+          atEdge: false,
+          withinMs: goodbyeNowMs,
+          state: output?.enabled === false ? 'disabled' : 'idle',
+        })
+    }
+    if (this.#broadcast === undefined || !this.#wish.enabled) return
+    for (const output of wanted.values())
+      if (output.enabled && !this.#outputs.has(output.uid)) this.#startOutput(output, this.#broadcast)
+  }
+
+  #startOutput(output: Output, broadcast: Broadcast): void {
+    const parts = this.#parts
+    const session = new OutputSession(
+      output,
+      broadcast,
+      { ...parts, log: this.#log },
+      {
+        onChange: (state, lastError) => parts.onOutputChange(this.#wish, output, state, lastError),
+        isHeld: () => this.#state.name === 'held',
+      },
+      parts.lastErrorOf(output.uid),
+    )
+    this.#outputs.set(output.uid, session)
+    // The same destination twice at once would be refused there: its predecessor says goodbye first.
+    const predecessor = this.#leaving.get(output.uid)
+    if (predecessor === undefined) session.start()
+    else void predecessor.then(() => session.start())
+  }
+
+  #stopOutput(id: OutputId, ending: Ending): Promise<void> {
+    const session = this.#outputs.get(id)
+    if (session === undefined) return Promise.resolve()
+    this.#outputs.delete(id)
+    const gone = session.stop(ending).finally(() => {
+      if (this.#leaving.get(id) === gone) this.#leaving.delete(id)
+    })
+    this.#leaving.set(id, gone)
+    return gone
+  }
+
+  #warn(code: string, message: string): void {
+    if (!this.#warnings.some((warning) => warning.code === code)) this.#warnings.push({ code, message })
+    this.#log.warn({ code }, 'live input warning')
+  }
+
+  #become(state: InputState, returning: boolean): void {
+    const from = this.#state.name
+    if (from === state.name || !inputTransitions[from].includes(state.name)) return
+    this.#state = state
+    this.#wasConnected ||= state.name === 'connected'
+    this.#log.info({ from, to: state.name }, 'live input state changed')
+    this.#parts.onInputChange(this.#wish, state, returning)
+  }
+}
+
+/** A removed output is gone within a second: see OutputSession. */
+const goodbyeNowMs = 500
+
+function sameDestination(a: Output, b: Output): boolean {
+  return (
+    a.url === b.url &&
+    a.streamKey.equals(b.streamKey.reveal()) &&
+    a.username === b.username &&
+    (a.password?.reveal() ?? '') === (b.password?.reveal() ?? '') &&
+    a.tls?.verify === b.tls?.verify &&
+    a.tls?.fingerprint === b.tls?.fingerprint
+  )
+}

@@ -1,0 +1,225 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import { type Destination, parseDestination } from '../destination/destination-url.ts'
+import { type Dialled, dial, type Resolve } from '../destination/dial.ts'
+import { CodedError, type OutputErrorCode } from '../errors.ts'
+import type { ConnectingStep } from '../model/lifecycle.ts'
+import type { Output } from '../model/live-input.ts'
+import { unknownPeerLimits } from '../rtmp/chunk-reader.ts'
+import { RtmpConnection } from '../rtmp/connection.ts'
+import {
+  AuthenticationNeeded,
+  connectionFailure,
+  goodbye,
+  type PublishedStream,
+  RedirectError,
+  requestPublish,
+  watchPublished,
+} from '../rtmp/request-publish.ts'
+import type { OutputSender } from './output-sender.ts'
+
+/** Look-up, TCP and TLS. */
+const dialMs = 10_000
+/** Handshake and the answer to connect. */
+const connectMs = 10_000
+/** Platforms ask their own services about the key: some take several seconds. */
+const publishMs = 15_000
+/** A redirect leads to the server that has room; a second one is unusual. */
+const redirectsMax = 3
+/** A login takes three connections. */
+const loginsMax = 2
+/** What a peer let pass unacknowledged beyond its own habit before its silence means something. */
+const unacknowledgedSlackBytes = 512 * 1024
+
+export type ConnectParts = {
+  readonly clock: Clock
+  readonly resolve: Resolve
+  readonly policy: AddressPolicy
+  readonly signal: AbortSignal
+  readonly onStep: (step: ConnectingStep) => void
+}
+
+/**
+ * Connects and publishes: look-up, TCP, TLS, handshake, dialogue, and again where the destination redirects or asks for a login.
+ * @throws CodedError with an OutputErrorCode, or the signal's reason.
+ */
+export async function connectOutput(
+  destination: Destination,
+  output: Output,
+  parts: ConnectParts,
+): Promise<OutputConnection> {
+  let target = destination
+  let authenticationQuery: string | undefined
+  let redirectsLeft = redirectsMax
+  let loginsLeft = loginsMax
+  for (;;) {
+    try {
+      return await connectOnce(target, output, parts, { redirectsLeft, authenticationQuery })
+    } catch (error) {
+      if (error instanceof RedirectError) {
+        redirectsLeft--
+        const parsed = parseDestination(error.url, destination.streamKey.reveal())
+        if (!parsed.ok) throw new CodedError('redirect_loop', 'The destination redirects to an url that is none.')
+        target = parsed.destination
+        authenticationQuery = undefined
+      } else if (error instanceof AuthenticationNeeded && loginsLeft-- > 0) {
+        authenticationQuery = error.authenticationQuery
+      } else if (error instanceof AuthenticationNeeded) {
+        throw new CodedError('publish_denied', 'The destination asks for the login again and again. Check username and password.')
+      } else throw error
+    }
+  }
+}
+
+async function connectOnce(
+  destination: Destination,
+  output: Output,
+  parts: ConnectParts,
+  attempt: { readonly redirectsLeft: number; readonly authenticationQuery: string | undefined },
+): Promise<OutputConnection> {
+  const { clock, signal, onStep } = parts
+  const dialled = await dial(destination, {
+    ...parts,
+    deadlineMs: dialMs,
+    ...(output.tls && { tls: output.tls }),
+  })
+  const deadline = new Deadline(clock, signal)
+  try {
+    onStep('handshaking')
+    deadline.set(connectMs, new CodedError('connect_timeout', `${destination.host} accepted the connection and did not answer the handshake`))
+    const connection = await RtmpConnection.connect(dialled.stream, {
+      limits: unknownPeerLimits,
+      now: () => clock.monotonicMs(),
+      signal: deadline.signal,
+    })
+    deadline.set(connectMs, new CodedError('connect_timeout', `${destination.host} did not answer connect within ${connectMs / 1000} s`))
+    const { app, tcUrl, streamKey } = destination
+    const { redirectsLeft, authenticationQuery } = attempt
+    const published = await requestPublish(
+      connection,
+      {
+        app,
+        tcUrl,
+        streamKey,
+        redirectsLeft,
+        ...(authenticationQuery !== undefined && { authenticationQuery }),
+        ...(output.username !== undefined && { username: output.username }),
+        ...(output.password !== undefined && { password: output.password }),
+      },
+      {
+        signal: deadline.signal,
+        onStep: (step) => {
+          onStep(step)
+          if (step === 'publishing')
+            deadline.set(publishMs, new CodedError('publish_timeout', `${destination.host} did not answer publish within ${publishMs / 1000} s`))
+        },
+      },
+    )
+    return new OutputConnection(dialled, connection, published, destination)
+  } catch (error) {
+    dialled.reset()
+    if (signal.aborted || error instanceof RedirectError || error instanceof AuthenticationNeeded) throw error
+    throw connectionFailure(error, 'connecting')
+  } finally {
+    deadline.clear()
+  }
+}
+
+/** One signal for a row of deadlines; aborts with what the one that passes was given, or with the outer signal. */
+class Deadline {
+  readonly #clock: Clock
+  readonly #passed = new AbortController()
+  readonly signal: AbortSignal
+  #cancel = () => {}
+
+  constructor(clock: Clock, outer: AbortSignal) {
+    this.#clock = clock
+    this.signal = AbortSignal.any([outer, this.#passed.signal])
+  }
+
+  set(durationMs: number, failure: Error): void {
+    this.#cancel()
+    this.#cancel = this.#clock.after(durationMs, () => this.#passed.abort(failure))
+  }
+
+  clear(): void {
+    this.#cancel()
+  }
+}
+
+/** A connection on which the destination has accepted the publish. Owned by an OutputSession; over once, for one reason. */
+export class OutputConnection {
+  readonly stream: Duplex
+  readonly messageStreamId: number
+  readonly capabilities: PublishedStream['serverCapabilities']
+  readonly #dialled: Dialled
+  readonly #connection: RtmpConnection
+  readonly #destination: Destination
+  readonly #failed = new AbortController()
+
+  #acknowledgedAtMs = Number.NaN
+  #bytesAtAcknowledgement = 0
+  #habitBytes = 0
+  #bytesSent: () => number = () => 0
+
+  constructor(dialled: Dialled, connection: RtmpConnection, published: PublishedStream, destination: Destination) {
+    this.#dialled = dialled
+    this.#connection = connection
+    this.#destination = destination
+    this.stream = dialled.stream
+    this.messageStreamId = published.messageStreamId
+    this.capabilities = published.serverCapabilities
+  }
+
+  get goodbye(): Buffer {
+    return goodbye(this.#destination.streamKey, this.messageStreamId)
+  }
+  /** Aborts when the destination has closed the connection, or it broke. */
+  get ended(): AbortSignal {
+    return this.#connection.signal
+  }
+
+  /** From now on the sender writes to the stream; answers to the destination go through it. */
+  carry(sender: OutputSender, nowMs: () => number): void {
+    this.#bytesSent = () => sender.bytesSent
+    this.#connection.controlSink = (bytes) => sender.sendControl(bytes)
+    this.#connection.onAcknowledgement = () => {
+      const sent = sender.bytesSent
+      this.#habitBytes = Math.max(this.#habitBytes, sent - this.#bytesAtAcknowledgement)
+      this.#bytesAtAcknowledgement = sent
+      this.#acknowledgedAtMs = nowMs()
+    }
+    watchPublished(this.#connection, this.#destination.streamKey, (failure) => this.fail(failure))
+  }
+
+  /**
+   * A destination that has acknowledged before and was sent more than twice its habit since then, without a word for so long,
+   * does not read any more; the kernels between may still take some megabytes for it.
+   */
+  stoppedAcknowledging(nowMs: number, silenceMs: number): boolean {
+    if (Number.isNaN(this.#acknowledgedAtMs) || nowMs - this.#acknowledgedAtMs < silenceMs) return false
+    return this.#bytesSent() - this.#bytesAtAcknowledgement > 2 * this.#habitBytes + unacknowledgedSlackBytes
+  }
+
+  fail(failure: CodedError<OutputErrorCode>): void {
+    this.#failed.abort(failure)
+  }
+
+  /** Resolves when the signal aborts. @throws CodedError, why the connection failed, if that comes first. */
+  over(stop: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const either = AbortSignal.any([stop, this.#failed.signal])
+      const settle = () => (stop.aborted ? resolve() : reject(this.#failed.signal.reason))
+      if (either.aborted) settle()
+      else either.addEventListener('abort', settle, { once: true })
+    })
+  }
+
+  /** Ends it at once: what the kernel still holds for the destination is thrown away. */
+  close(): void {
+    // After an orderly end of both sides there is nothing to reset.
+    if (!this.#connection.signal.aborted) this.#dialled.reset()
+    this.#connection.close()
+  }
+}

@@ -1,0 +1,152 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../clock.ts'
+import type { Broadcast, BroadcastListener } from './broadcast.ts'
+import { Cursor } from './cursor.ts'
+import type { Pump, PumpTurn } from './pump.ts'
+import type { Slab, SlabPool } from './slab-pool.ts'
+
+/** Behind by more than this, an output is served after those that are live. */
+const catchingUpBytes = 512 * 1024
+/** What waits for the end of a chunk: answers to pings. A peer that asks for more does not read. */
+const controlWaitingMax = 100
+
+export type SenderParts = {
+  readonly stream: Duplex
+  readonly broadcast: Broadcast
+  readonly pool: SlabPool
+  readonly pump: Pump
+  readonly clock: Clock
+  readonly messageStreamId: number
+  readonly maxLagMs: number
+  /** Called once when the first media is handed out. */
+  readonly onStarted: () => void
+}
+
+/**
+ * The way of the log's bytes into one connection: a cursor, and one write under way at a time, so that what is pending is never
+ * more than 64 KiB. Lives from the publish that was accepted until the connection ends; owned by an OutputSession.
+ */
+export class OutputSender implements PumpTurn, BroadcastListener {
+  readonly cursor: Cursor
+  readonly #parts: SenderParts
+  readonly #stopListening: () => void
+  readonly #pending: Slab[] = []
+  #writing = 0
+  #open = true
+  #leaving: { goodbye: Buffer; atEdge: boolean; said: () => void } | undefined
+  queued = false
+
+  bytesSent = 0
+  /** Monotonic: when a write was finished last. */
+  lastProgressMs: number
+  #maxLagMs: number
+
+  constructor(parts: SenderParts) {
+    this.#parts = parts
+    this.#maxLagMs = parts.maxLagMs
+    this.cursor = new Cursor(parts.broadcast.log, parts.pool, parts.messageStreamId)
+    this.lastProgressMs = parts.clock.monotonicMs()
+    this.#stopListening = parts.broadcast.listen(this)
+    this.onAppended()
+  }
+
+  get catchingUp(): boolean {
+    return this.cursor.bytesBehind > catchingUpBytes
+  }
+  /** A write is under way: bytes wait for the peer. */
+  get isWaiting(): boolean {
+    return this.#writing > 0
+  }
+
+  onAppended(): void {
+    if (this.#writing === 0 && this.#open) this.#parts.pump.queue(this)
+  }
+
+  /** An answer to a ping, or an acknowledgement: goes between two chunks. */
+  sendControl(bytes: Buffer): void {
+    if (!this.#open || this.cursor.controlWaiting >= controlWaitingMax) return
+    this.cursor.sendControl(bytes)
+    this.onAppended()
+  }
+
+  /**
+   * Ends the publish in order: the message under way (or, `atEdge`, all that is in the log), the goodbye, the end of the stream.
+   * @returns when the goodbye has been handed to the kernel. Never, when the peer does not read: the caller has a deadline.
+   */
+  leave(goodbye: Buffer, atEdge: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      if (!atEdge) this.cursor.finishMessage()
+      this.#leaving = { goodbye, atEdge, said: resolve }
+      this.onAppended()
+    })
+  }
+
+  takeTurn(bytesMax: number): boolean {
+    if (!this.#open || this.#writing > 0) return false
+    const { cursor } = this
+    if (!cursor.started && this.#leaving === undefined) this.#start()
+    if (cursor.caughtUp && cursor.bytesBehind > 0 && cursor.lagMs > this.#maxLagMs) cursor.jumpAhead()
+    const { stream } = this.#parts
+    let held: Buffer | undefined
+    let corked = false
+    let bytes = 0
+    while (bytes < bytesMax) {
+      const piece = cursor.next(bytesMax - bytes)
+      if (piece === undefined) break
+      if (held !== undefined) {
+        // More than one piece (an own header, the end of a slab): one system call all the same.
+        if (!corked) stream.cork()
+        corked = true
+        stream.write(held)
+      }
+      held = piece.bytes
+      bytes += held.length
+      if (piece.slab !== undefined) {
+        piece.slab.references++
+        this.#pending.push(piece.slab)
+      }
+      cursor.pieceTaken()
+    }
+    if (held === undefined) {
+      if (this.#leaving !== undefined) this.#sayGoodbye(this.#leaving)
+      return false
+    }
+    this.#writing = bytes
+    stream.write(held, this.#onWritten)
+    if (corked) stream.uncork()
+    return false
+  }
+
+  /** The connection is over: nothing more is written; what is pending is let go by its callbacks. */
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.#stopListening()
+    this.cursor.close()
+  }
+
+  readonly #onWritten = (error?: Error | null): void => {
+    const bytes = this.#writing
+    this.#writing = 0
+    for (const slab of this.#pending) this.#parts.pool.release(slab)
+    this.#pending.length = 0
+    if (error) return
+    this.bytesSent += bytes
+    this.lastProgressMs = this.#parts.clock.monotonicMs()
+    if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
+  }
+
+  #start(): void {
+    const sequence = this.#parts.broadcast.startSequence()
+    if (sequence === undefined) return
+    this.cursor.start(sequence)
+    this.lastProgressMs = this.#parts.clock.monotonicMs()
+    this.#parts.onStarted()
+  }
+
+  #sayGoodbye(leaving: { goodbye: Buffer; said: () => void }): void {
+    const { stream } = this.#parts
+    this.close()
+    stream.end(leaving.goodbye, leaving.said)
+  }
+}

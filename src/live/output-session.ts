@@ -1,0 +1,323 @@
+import { type Clock, sleep } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import { type Destination, parseDestination } from '../destination/destination-url.ts'
+import type { Resolve } from '../destination/dial.ts'
+import { CodedError, type OutputErrorCode, outputErrorCodes } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { type OutputState, type OutputStateName, outputTransitions } from '../model/lifecycle.ts'
+import type { Output } from '../model/live-input.ts'
+import type { LastError, OutputHealth } from '../model/status.ts'
+import type { Broadcast } from './broadcast.ts'
+import { connectOutput, type OutputConnection } from './output-connection.ts'
+import { OutputSender } from './output-sender.ts'
+import type { Pump } from './pump.ts'
+import { closedEarlyMs, RetryPolicy, stablePublishMs } from './retry-policy.ts'
+import type { SlabPool } from './slab-pool.ts'
+
+/** What all outputs of a thread share. */
+export type OutputParts = {
+  readonly clock: Clock
+  readonly pump: Pump
+  readonly pool: SlabPool
+  readonly resolve: Resolve
+  readonly policy: AddressPolicy
+  readonly maxLagMs: number
+  readonly random: () => number
+  readonly log: Log
+}
+
+/** After Publish.Start, media must have been taken for so long before an output is called connected. */
+const provingMs = 5_000
+/** Bytes wait and none is taken: the destination is dead, whatever its socket says. */
+const noProgressMs = 10_000
+/** A destination that used to acknowledge and has stopped, while it was sent several times what it used to wait for. */
+const noAcknowledgementMs = 15_000
+/** A removed output is gone within a second: so long for what is pending, and so long for the peer's own close. */
+const goodbyeMs = 500
+const peerCloseMs = 400
+
+/** How an output ends: `now` after the message under way, `atEdge` when all of the broadcast is out (at most so long). */
+export type Ending = { readonly atEdge: boolean; readonly withinMs: number; readonly state: 'idle' | 'disabled' }
+
+class Stopped extends Error {
+  readonly ending: Ending
+
+  constructor(ending: Ending) {
+    super('the output was stopped')
+    this.ending = ending
+  }
+}
+
+/**
+ * One output's life while its input is live: connects, sends, and connects again for as long as it is wanted. One attempt is one
+ * function that ends; what comes next is decided outside of it.
+ *
+ * Lifecycle: the table in model/lifecycle.ts, through `#become` alone. Started by the input's session, which owns it; `stop()` ends
+ * it and resolves when the destination has been told, or cut.
+ */
+export class OutputSession {
+  readonly output: Output
+  readonly #parts: OutputParts
+  readonly #broadcast: Broadcast
+  readonly #onChange: (state: OutputState, lastError: LastError | undefined) => void
+  readonly #isHeld: () => boolean
+  readonly #stop = new AbortController()
+  readonly #retry: RetryPolicy
+  readonly #log: Log
+  #running: Promise<void> | undefined
+  #state: OutputState = { name: 'idle' }
+  #lastError: LastError | undefined
+  #wake: AbortController | undefined
+
+  #connection: OutputConnection | undefined
+  #sender: OutputSender | undefined
+  #publishedAtMs = Number.NaN
+  #mediaSinceMs = Number.NaN
+  #connectedAt: string | undefined
+
+  // Of earlier connections of this session, so that figures go on.
+  readonly #before = { bytesSent: 0, messagesSent: 0, droppedMessages: 0, droppedMs: 0 }
+  #attempts = 0
+  #reconnects = 0
+  readonly #rate = { bytes: 0, atMs: Number.NaN, kbps: 0 }
+
+  constructor(
+    output: Output,
+    broadcast: Broadcast,
+    parts: OutputParts,
+    events: {
+      readonly onChange: (state: OutputState, lastError: LastError | undefined) => void
+      /** The input waits for its publisher: what a destination does now is not held against it. */
+      readonly isHeld: () => boolean
+    },
+    lastError?: LastError,
+  ) {
+    this.output = output
+    this.#broadcast = broadcast
+    this.#parts = parts
+    this.#onChange = events.onChange
+    this.#isHeld = events.isHeld
+    this.#lastError = lastError
+    this.#retry = new RetryPolicy(parts.random)
+    this.#log = parts.log.child({ outputId: output.uid })
+  }
+
+  get state(): OutputState {
+    return this.#state
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** Ends the output. Resolves when the destination has been told or cut; never rejects. */
+  async stop(ending: Ending): Promise<void> {
+    if (!this.#stop.signal.aborted) this.#stop.abort(new Stopped(ending))
+    await this.#running
+  }
+
+  /** Ends a wait for the next attempt at once. @returns whether there was one. */
+  retryNow(): boolean {
+    if (this.#wake === undefined) return false
+    this.#wake.abort()
+    return true
+  }
+
+  /** Once a second: what only time can show. */
+  tick(nowMs: number): void {
+    const sender = this.#sender
+    const connection = this.#connection
+    if (sender === undefined || connection === undefined) return
+    const bytes = this.#before.bytesSent + sender.bytesSent
+    if (nowMs > this.#rate.atMs) {
+      this.#rate.kbps = Math.round(((bytes - this.#rate.bytes) * 8) / (nowMs - this.#rate.atMs))
+    }
+    this.#rate.bytes = bytes
+    this.#rate.atMs = nowMs
+    if (sender.isWaiting && nowMs - sender.lastProgressMs >= noProgressMs) {
+      connection.fail(new CodedError('no_progress', `took no data for ${noProgressMs / 1000} s`))
+      return
+    }
+    if (connection.stoppedAcknowledging(nowMs, noAcknowledgementMs)) {
+      connection.fail(new CodedError('no_progress', `acknowledged no data for ${noAcknowledgementMs / 1000} s`))
+      return
+    }
+    const proven = nowMs - this.#mediaSinceMs
+    if (this.#state.name === 'connecting' && proven >= provingMs && nowMs - sender.lastProgressMs < provingMs) {
+      this.#connectedAt = new Date(this.#parts.clock.now()).toISOString()
+      this.#become({ name: 'connected' })
+    }
+    if (proven >= stablePublishMs) this.#retry.succeeded()
+  }
+
+  health(): OutputHealth {
+    const sender = this.#sender
+    const cursor = sender?.cursor
+    return {
+      bitrateKbps: sender === undefined ? 0 : this.#rate.kbps,
+      bytesSent: this.#before.bytesSent + (sender?.bytesSent ?? 0),
+      messagesSent: this.#before.messagesSent + (cursor?.messagesSent ?? 0),
+      droppedMessages: this.#before.droppedMessages + (cursor?.droppedMessages ?? 0),
+      droppedMs: Math.round(this.#before.droppedMs + (cursor?.droppedMs ?? 0)),
+      lagMs: Math.round(cursor?.lagMs ?? 0),
+      ...(this.#state.name === 'connected' && this.#connectedAt && { connectedAt: this.#connectedAt }),
+      attempts: this.#attempts,
+      reconnects: this.#reconnects,
+      ...(this.#lastError && { lastError: this.#lastError }),
+    }
+  }
+
+  async #run(): Promise<void> {
+    const stop = this.#stop.signal
+    while (!stop.aborted) {
+      const failure = await this.#attempt()
+      if (stop.aborted || failure === undefined) break
+      const wasConnected = this.#state.name === 'connected'
+      if (wasConnected) this.#reconnects++
+      const retry = this.#retry.failed(failure.code, this.#parts.clock.monotonicMs())
+      const delayMs = this.#isHeld() ? Math.min(retry.delayMs, 1_000) : retry.delayMs
+      const now = this.#parts.clock.now()
+      this.#lastError = { code: failure.code, message: failure.message, at: new Date(now).toISOString() }
+      this.#become({
+        name: this.#isHeld() ? 'reconnecting' : retry.state,
+        reason: failure.code,
+        nextAttemptAt: now + delayMs,
+      })
+      await this.#wait(delayMs)
+    }
+    const { ending } = stop.reason as Stopped
+    this.#become({ name: ending.state })
+  }
+
+  async #wait(delayMs: number): Promise<void> {
+    this.#wake = new AbortController()
+    const signal = AbortSignal.any([this.#wake.signal, this.#stop.signal])
+    await sleep(this.#parts.clock, delayMs, signal).catch(() => {})
+    this.#wake = undefined
+  }
+
+  /** One connection, from the look-up to its end. @returns why it failed; undefined when it was stopped. */
+  async #attempt(): Promise<CodedError<OutputErrorCode> | undefined> {
+    const stop = this.#stop.signal
+    this.#attempts++
+    try {
+      const connection = await connectOutput(this.#destination(), this.output, {
+        ...this.#parts,
+        signal: stop,
+        onStep: (step) => this.#become({ name: 'connecting', step }),
+      })
+      await this.#send(connection)
+      return undefined
+    } catch (error) {
+      if (stop.aborted) return undefined
+      return this.#failureOf(error)
+    } finally {
+      this.#forgetConnection()
+    }
+  }
+
+  #destination(): Destination {
+    const parsed = parseDestination(this.output.url, this.output.streamKey.reveal())
+    if (parsed.ok) return parsed.destination
+    throw new CodedError('destination_invalid', parsed.problems[0]?.message)
+  }
+
+  /** From the accepted publish to the end of the connection. @throws why it ended, unless it was stopped. */
+  async #send(connection: OutputConnection): Promise<void> {
+    const { clock, pump, pool, maxLagMs } = this.#parts
+    const sender = new OutputSender({
+      stream: connection.stream,
+      broadcast: this.#broadcast,
+      pool,
+      pump,
+      clock,
+      messageStreamId: connection.messageStreamId,
+      maxLagMs,
+      onStarted: () => {
+        this.#mediaSinceMs = clock.monotonicMs()
+        this.#become({ name: 'connecting', step: 'proving' })
+      },
+    })
+    this.#connection = connection
+    this.#sender = sender
+    this.#publishedAtMs = clock.monotonicMs()
+    this.#rate.bytes = this.#before.bytesSent
+    this.#rate.atMs = this.#publishedAtMs
+    this.#rate.kbps = 0
+    connection.carry(sender, () => clock.monotonicMs())
+    if (!sender.cursor.started) this.#become({ name: 'connecting', step: 'waiting_for_key_frame' })
+    const stop = this.#stop.signal
+    await connection.over(stop)
+    if (!stop.aborted) return
+    await this.#leave(connection, sender, (stop.reason as Stopped).ending)
+  }
+
+  /** Goodbye and end of stream when what is pending drains in time; a reset otherwise, so that the kernel sends no more of it. */
+  async #leave(connection: OutputConnection, sender: OutputSender, ending: Ending): Promise<void> {
+    const { clock } = this.#parts
+    const within = (durationMs: number, what: Promise<void>) => {
+      return Promise.race([
+        what.then(() => true),
+        sleep(clock, durationMs, connection.ended).then(
+          () => false,
+          () => false,
+        ),
+      ])
+    }
+    let said = await within(ending.withinMs, sender.leave(connection.goodbye, ending.atEdge))
+    if (!said && ending.atEdge && !connection.ended.aborted)
+      said = await within(goodbyeMs, sender.leave(connection.goodbye, false))
+    if (said) await within(peerCloseMs, new Promise(() => {}))
+    sender.close()
+    connection.close()
+  }
+
+  #forgetConnection(): void {
+    const sender = this.#sender
+    if (sender !== undefined) {
+      const { cursor } = sender
+      this.#before.bytesSent += sender.bytesSent
+      this.#before.messagesSent += cursor.messagesSent
+      this.#before.droppedMessages += cursor.droppedMessages
+      this.#before.droppedMs += cursor.droppedMs
+      sender.close()
+    }
+    this.#connection?.close()
+    this.#sender = undefined
+    this.#connection = undefined
+    this.#connectedAt = undefined
+    this.#publishedAtMs = Number.NaN
+    this.#mediaSinceMs = Number.NaN
+  }
+
+  #failureOf(error: unknown): CodedError<OutputErrorCode> {
+    const sinceMs = this.#parts.clock.monotonicMs() - this.#publishedAtMs
+    if (error instanceof CodedError && error.code in outputErrorCodes) {
+      const failure = error as CodedError<OutputErrorCode>
+      // A close right after the publish was accepted is how most platforms refuse a key.
+      if (failure.code === 'connection_reset' && sinceMs < closedEarlyMs && !this.#isHeld())
+        return new CodedError('closed_after_publish', `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`)
+      return failure
+    }
+    this.#log.error({ err: error }, 'an output failed in a way that is a mistake of ours')
+    return new CodedError('internal_error')
+  }
+
+  #become(state: OutputState): void {
+    const from: OutputStateName = this.#state.name
+    if (from === state.name && sameDetails(this.#state, state)) return
+    if (!outputTransitions[from].includes(state.name)) return
+    this.#state = state
+    if (from !== state.name)
+      this.#log.info(
+        { from, to: state.name, ...('reason' in state && { reason: state.reason, message: this.#lastError?.message }) },
+        'output state changed',
+      )
+    this.#onChange(state, this.#lastError)
+  }
+}
+
+function sameDetails(a: OutputState, b: OutputState): boolean {
+  if (a.name === 'connecting' && b.name === 'connecting') return a.step === b.step
+  return a.name !== 'reconnecting' && a.name !== 'error'
+}
