@@ -1,80 +1,113 @@
+import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import ipaddr from 'ipaddr.js'
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
-type Range = readonly [Address, number]
-
-/** @throws RangeError with a sentence for the person who wrote it. */
-export function parseCidr(text: string): Range {
-  try {
-    return text.includes('/') ? ipaddr.parseCIDR(text) : wholeAddress(text)
-  } catch {
-    throw new RangeError(`${text} is no address range; write one like 192.168.0.0/16 or fd00::/8`)
-  }
-}
-
-function wholeAddress(text: string): Range {
-  const address = ipaddr.parse(text)
-  return [address, address.kind() === 'ipv4' ? 32 : 128]
-}
-
-/** Ranges that ipaddr.js calls unicast and that are none of the public internet's. */
-const furtherRefused = [
-  '100::/64', // discard
-  '64:ff9b:1::/48', // local NAT64
-  '2001:2::/48', // benchmarking
-  'fec0::/10', // site-local, deprecated
-  '192.0.0.0/24', // protocol assignments
-  '192.88.99.0/24', // 6to4 relays
-].map(parseCidr)
-
-export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly reason: string }
+/** Network and length of its prefix in bits. */
+export type Cidr = readonly [Address, number]
 
 /**
- * Which addresses an output may reach. Public unicast is allowed; loopback, private, link-local (with the clouds' metadata
- * services), shared, multicast, unspecified and reserved ranges are refused, unless DESTINATION_ALLOW names them. An IPv4 address
- * inside an IPv6 one (mapped, NAT64, 6to4) is judged by itself.
+ * A range such as 10.0.0.0/8 or fd00::/8; a bare address is a range of one. Bits after the prefix are not looked at.
+ * @throws RangeError with a sentence for the person who wrote it.
+ */
+export function parseCidr(text: string): Cidr {
+  const parts = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text.trim())
+  // isIP first: ipaddr.js also takes octal and shortened spellings, which nobody means in a CIDR.
+  const version = parts === null ? 0 : isIP(parts[1]!)
+  const bitsMax = version === 6 ? 128 : 32
+  const bits = parts?.[2] === undefined ? bitsMax : Number(parts[2])
+  if (parts === null || version === 0 || parts[1]!.includes('%') || bits > bitsMax)
+    throw new RangeError(`"${text}" is not an address range. Write one such as 192.168.0.0/16 or fd00::/8.`)
+  const network = ipaddr.parse(parts[1]!)
+  if (network instanceof ipaddr.IPv6 && network.isIPv4MappedAddress() && bits >= 96)
+    return [network.toIPv4Address(), bits - 96]
+  return [network, bits]
+}
+
+export type Verdict =
+  | { readonly allowed: true }
+  /** `reason` is a noun phrase: "a loopback address". */
+  | { readonly allowed: false; readonly reason: string }
+
+/** What a range of ipaddr.js is called towards a person. */
+const rangeNames: Readonly<Record<string, string>> = {
+  unspecified: 'an unspecified address',
+  broadcast: 'a broadcast address',
+  multicast: 'a multicast address',
+  linkLocal: 'a link-local address',
+  loopback: 'a loopback address',
+  carrierGradeNat: 'an address of a carrier-grade NAT',
+  private: 'a private address',
+  uniqueLocal: 'a private (unique-local) address',
+  deprecatedSiteLocal: 'a private (site-local) address',
+  rfc6145: 'an IPv4 address translated into IPv6',
+  rfc6052: 'a NAT64 address',
+  '6to4': 'a 6to4 address',
+  teredo: 'a Teredo address',
+}
+
+/** Addresses that look public and are not: a platform's own services, for the machines inside it alone. */
+const platformServices: readonly (readonly [Cidr, string])[] = [
+  [parseCidr('169.254.169.254/32'), 'a link-local address (the metadata service of clouds)'],
+  [parseCidr('168.63.129.16/32'), "an address of Azure's platform services"],
+]
+/** Everything that IANA has given out for global unicast; ipaddr.js calls the rest "unicast" too. */
+const globalUnicast6 = parseCidr('2000::/3')
+const ipv4Compatible = parseCidr('::/96')
+
+/**
+ * Which addresses an output may reach. Public unicast is allowed. Everything else (loopback, private, link-local with the clouds'
+ * metadata services, shared, multicast, reserved, IPv6 that hides an IPv4 address) and this server's own addresses are refused,
+ * unless DESTINATION_ALLOW names them. An IPv4-mapped address is judged as the IPv4 address inside, for that is what is connected to.
  */
 export class AddressPolicy {
-  readonly #allowed: readonly Range[]
+  readonly #allow: readonly Cidr[]
+  readonly #ownAddresses: () => readonly string[]
 
-  /** @param allow CIDRs. @throws RangeError */
-  constructor(allow: readonly string[]) {
-    this.#allowed = allow.map(parseCidr)
+  /**
+   * @param allow CIDRs (DESTINATION_ALLOW)
+   * @param ownAddresses asked at each check, because interfaces come and go; `interfaceAddresses` is one
+   * @throws RangeError when one of them is not a CIDR
+   */
+  constructor(allow: readonly string[], ownAddresses: () => readonly string[] = () => []) {
+    this.#allow = allow.map(parseCidr)
+    this.#ownAddresses = ownAddresses
   }
 
+  /** @param text an IP address as a look-up gives it, never a host name */
   check(text: string): Verdict {
-    if (!ipaddr.isValid(text)) return { allowed: false, reason: 'not an address' }
-    const address = ipaddr.parse(text)
-    const inner = innerIpv4(address)
-    if (inner !== undefined) {
-      if (this.#isNamed(address)) return { allowed: true }
-      return this.check(inner.toString())
-    }
-    if (this.#isNamed(address)) return { allowed: true }
-    const range = address.range()
-    if (range !== 'unicast') return { allowed: false, reason: range }
-    if (furtherRefused.some((refused) => isWithin(address, refused))) return { allowed: false, reason: 'reserved' }
-    return { allowed: true }
+    const address = parseAddress(text)
+    if (address === undefined) return { allowed: false, reason: 'not an IP address' }
+    if (this.#allow.some((range) => isWithin(address, range))) return { allowed: true }
+    const reason = reasonToRefuse(address) ?? (this.#isOwn(address) ? 'an address of this server itself' : undefined)
+    return reason === undefined ? { allowed: true } : { allowed: false, reason }
   }
 
-  #isNamed(address: Address): boolean {
-    return this.#allowed.some((range) => isWithin(address, range))
+  #isOwn(address: Address): boolean {
+    const wanted = address.toNormalizedString()
+    return this.#ownAddresses().some((own) => parseAddress(own)?.toNormalizedString() === wanted)
   }
 }
 
-function isWithin(address: Address, range: Range): boolean {
-  return address.kind() === range[0].kind() && address.match(range[0], range[1])
+/** The addresses of this machine's interfaces, for AddressPolicy. What a NAT in front of it is called, nobody here knows. */
+export function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((entries) => (entries ?? []).map(({ address }) => address))
 }
 
-/** The IPv4 address that packets to an IPv6 one would reach in the end. */
-function innerIpv4(address: Address): ipaddr.IPv4 | undefined {
-  if (!(address instanceof ipaddr.IPv6)) return undefined
-  if (address.isIPv4MappedAddress()) return address.toIPv4Address()
-  const bytes = address.toByteArray()
+function parseAddress(text: string): Address | undefined {
+  if (isIP(text) === 0) return undefined
+  return ipaddr.process(text.replace(/%.*$/, ''))
+}
+
+function reasonToRefuse(address: Address): string | undefined {
+  const service = platformServices.find(([range]) => isWithin(address, range))
+  if (service !== undefined) return service[1]
   const range = address.range()
-  if (range === 'rfc6052' || range === 'rfc6145') return new ipaddr.IPv4(bytes.slice(12))
-  if (range === '6to4') return new ipaddr.IPv4(bytes.slice(2, 6))
-  // ::a.b.c.d, deprecated; :: and ::1 have ranges of their own.
-  if (range === 'unicast' && bytes.slice(0, 12).every((byte) => byte === 0)) return new ipaddr.IPv4(bytes.slice(12))
-  return undefined
+  if (range !== 'unicast') return rangeNames[range] ?? 'a reserved address'
+  if (address.kind() === 'ipv4' || isWithin(address, globalUnicast6)) return undefined
+  return isWithin(address, ipv4Compatible) ? 'an IPv4 address written as IPv6' : 'a reserved address'
+}
+
+function isWithin(address: Address, [network, bits]: Cidr): boolean {
+  return address.kind() === network.kind() && address.match(network, bits)
 }

@@ -1,23 +1,17 @@
-import { lookup } from 'node:dns/promises'
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
+import { isIP, type Socket } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { AddressPolicy } from './address-policy.ts'
+import { type CertificateFacts, judgeCertificate, type TlsChoice } from './certificate.ts'
+import { attemptsMax, connectFirst, inTurn, printAddress } from './connect-first.ts'
+import type { Destination } from './destination-url.ts'
+import { type Resolve, type ResolvedAddress, unlessAborted } from './look-up.ts'
 
-export type ResolvedAddress = { readonly address: string; readonly family: 4 | 6 }
-/** @throws Error with the code of the resolver: ENOTFOUND, EAI_AGAIN, … */
-export type Resolve = (host: string) => Promise<readonly ResolvedAddress[]>
+export { type Resolve, type ResolvedAddress, systemResolve } from './look-up.ts'
 
-export const systemResolve: Resolve = async (host) =>
-  (await lookup(host, { all: true, verbatim: true })) as unknown as ResolvedAddress[]
-
-export type TlsChoice = {
-  /** False: whatever certificate the destination shows is taken. */
-  readonly verify?: boolean
-  /** SHA-256 of the certificate, hex with or without colons: this one is taken, and no other. */
-  readonly fingerprint?: string
-}
+export type DialTarget = Pick<Destination, 'scheme' | 'host' | 'port'>
+export type DialStep = 'resolving' | 'dialing' | 'securing'
 
 export type DialOptions = {
   readonly resolve: Resolve
@@ -27,284 +21,217 @@ export type DialOptions = {
   /** For look-up, TCP and TLS together. */
   readonly deadlineMs: number
   readonly tls?: TlsChoice
-  /** Authorities beside Node's own, PEM. */
+  /** Authorities in place of Node's own (which NODE_EXTRA_CA_CERTS adds to), PEM. */
   readonly ca?: string
-  readonly onStep?: (step: 'resolving' | 'dialing' | 'securing') => void
+  /** Told as each step begins; `securing` only for rtmps. */
+  readonly onStep?: (step: DialStep) => void
 }
-
-export type Dialled = {
-  readonly stream: Socket | TLSSocket
-  readonly remoteAddress: string
-  /** Ends it at once: the peer gets a reset and none of the megabytes that the kernel still holds. */
-  reset(): void
-}
-
-/** Between attempts at two addresses of one host (RFC 8305 recommends 250 ms). */
-const attemptDelayMs = 250
 
 /**
- * A connection to a destination: looked up anew, every address checked, connected to a checked address without a second look-up,
- * IPv6 and IPv4 in turn (happy eyeballs), TLS verified with the host's name.
- *
- * @throws CodedError with an OutputErrorCode and the facts, or the signal's reason.
+ * A connection, the caller's from now on; nothing of what the peer said has been read. Errors that nobody listens for are swallowed
+ * (one output must not end the process); `close` tells the end in any case.
  */
-export async function dial(
-  destination: { readonly scheme: 'rtmp' | 'rtmps'; readonly host: string; readonly port: number },
-  options: DialOptions,
-): Promise<Dialled> {
-  const deadline = new AbortController()
-  const { host, port } = destination
-  const cancelDeadline = options.clock.after(options.deadlineMs, () =>
-    deadline.abort(
-      new CodedError('connect_timeout', `${host}:${port} did not answer within ${options.deadlineMs / 1000} s`),
-    ),
-  )
-  const signal = AbortSignal.any([options.signal, deadline.signal])
+export type Dialled = {
+  /** What RTMP is spoken over. */
+  readonly stream: Socket | TLSSocket
+  /** The TCP socket: beneath `stream` for rtmps, `stream` itself for rtmp. */
+  readonly raw: Socket
+  /** The address that was checked and connected to. */
+  readonly remoteAddress: string
+  /**
+   * Ends it at once: the peer gets a reset, and none of the megabytes that the kernel would still deliver after a close.
+   * TLSSocket.resetAndDestroy throws, so it is the raw socket that is reset. May be called more than once.
+   */
+  reset(): void
+  /** Only for rtmps. */
+  readonly certificate?: CertificateFacts
+}
+
+/**
+ * Connects to a destination: looked up anew, every address checked, connected to a checked address without a second look-up,
+ * IPv4 and IPv6 in turn, TLS (1.2 or newer) verified with the host's name. RTMP itself has not begun.
+ *
+ * Of a name that has allowed and refused addresses, the allowed ones are used: nothing but a checked address is ever connected to.
+ *
+ * @throws CodedError with an OutputErrorCode and the facts; the signal's reason when it aborts. No socket is left behind.
+ */
+export async function dial(target: DialTarget, options: DialOptions): Promise<Dialled> {
+  const { clock } = options
+  const stop = new AbortController()
+  const onAbort = () => stop.abort(options.signal.reason)
+  let silence: () => CodedError = () =>
+    new CodedError(
+      'dns_failed',
+      `The name server did not answer for ${target.host} within ${seconds(options.deadlineMs)}.`,
+    )
+  const cancelDeadline = clock.after(options.deadlineMs, () => stop.abort(silence()))
+  options.signal.addEventListener('abort', onAbort, { once: true })
+  if (options.signal.aborted) onAbort()
   let raw: Socket | undefined
   try {
+    stop.signal.throwIfAborted()
     options.onStep?.('resolving')
-    const addresses = await abortable(resolveChecked(host, options), signal)
+    const addresses = allowedOf(await lookUp(target.host, options.resolve, stop.signal), target.host, options.policy)
+
     options.onStep?.('dialing')
-    raw = await connectToOne(host, port, addresses, signal)
-    raw.setNoDelay(true)
-    raw.setKeepAlive(true, 30_000)
-    const remoteAddress = raw.remoteAddress ?? ''
-    const socket = raw
-    const reset = () => {
-      if (!socket.destroyed) socket.resetAndDestroy()
-    }
-    if (destination.scheme === 'rtmp') return { stream: raw, remoteAddress, reset }
+    silence = () => dialingTimeout(target, addresses, options.deadlineMs)
+    const socket = await connectFirst(addresses, { ...target, clock, signal: stop.signal })
+    raw = socket
+    stop.signal.throwIfAborted()
+    const remoteAddress = socket.remoteAddress ?? ''
+    socket.on('error', swallow)
+    if (target.scheme === 'rtmp')
+      return { stream: socket, raw: socket, remoteAddress, reset: () => resetAndDestroy(socket) }
+
     options.onStep?.('securing')
-    const stream = await secure(raw, host, port, options, signal)
-    return {
-      stream,
-      remoteAddress,
-      reset: () => {
-        reset()
-        stream.destroy()
-      },
+    silence = () => securingTimeout(target, remoteAddress, options.deadlineMs)
+    const stream = await secure(socket, target, options.ca, stop.signal)
+    const certificate = judgeCertificate(stream, target.host, options.tls ?? {}, clock.now())
+    stop.signal.throwIfAborted()
+    const reset = () => {
+      resetAndDestroy(socket)
+      stream.destroy()
     }
+    return { stream, raw: socket, remoteAddress, reset, certificate }
   } catch (error) {
-    raw?.destroy()
+    if (raw !== undefined) resetAndDestroy(raw)
     throw error
   } finally {
     cancelDeadline()
+    options.signal.removeEventListener('abort', onAbort)
   }
 }
 
-async function resolveChecked(host: string, options: DialOptions): Promise<readonly ResolvedAddress[]> {
-  const literal = isIP(host)
+function resetAndDestroy(socket: Socket): void {
+  if (!socket.destroyed) socket.resetAndDestroy()
+}
+
+function swallow(): void {}
+
+async function lookUp(host: string, resolve: Resolve, signal: AbortSignal): Promise<readonly ResolvedAddress[]> {
+  const version = isIP(host)
+  if (version !== 0) return [{ address: host, family: version === 6 ? 6 : 4 }]
   let addresses: readonly ResolvedAddress[]
-  if (literal !== 0) addresses = [{ address: host, family: literal as 4 | 6 }]
-  else
-    try {
-      addresses = await options.resolve(host)
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? 'ENOTFOUND'
-      throw new CodedError('dns_failed', `${code} ${host}`, { cause: error })
-    }
-  if (addresses.length === 0) throw new CodedError('dns_failed', `ENOTFOUND ${host}`)
+  try {
+    addresses = await unlessAborted(resolve(host, signal), signal)
+  } catch (error) {
+    if (signal.aborted) throw signal.reason
+    const code = (error as NodeJS.ErrnoException).code ?? 'look-up failed'
+    const mend =
+      code === 'EAI_AGAIN'
+        ? 'The name server did not answer; check the network of this server.'
+        : 'The host name could not be resolved; check its spelling in the url.'
+    throw new CodedError('dns_failed', `${code} ${host}. ${mend}`, { cause: error })
+  }
+  if (addresses.length === 0)
+    throw new CodedError('dns_failed', `ENODATA ${host}. The host name has no address; check its spelling in the url.`)
+  return addresses
+}
+
+function allowedOf(addresses: readonly ResolvedAddress[], host: string, policy: AddressPolicy): ResolvedAddress[] {
   const refused: string[] = []
   const allowed = addresses.filter(({ address }) => {
-    const verdict = options.policy.check(address)
-    if (!verdict.allowed) refused.push(`${address} (${verdict.reason})`)
+    const verdict = policy.check(address)
+    if (!verdict.allowed) refused.push(`${address}, ${verdict.reason}`)
     return verdict.allowed
   })
-  // One refused address is enough: a name that points both outside and inside is no destination to trust.
-  if (refused.length > 0 || allowed.length === 0)
-    throw new CodedError(
-      'destination_not_allowed',
-      `${host} is ${refused.join(', ')}, which outputs may not reach. Add its range to STREAM_CONNECT_DESTINATION_ALLOW to permit it.`,
+  if (allowed.length > 0) return allowed
+  const told = refused.slice(0, attemptsMax).join('; ')
+  throw new CodedError(
+    'destination_not_allowed',
+    `${host === addresses[0]?.address ? '' : `${host} is `}${told}. Outputs may not reach it; to permit it, add its range to DESTINATION_ALLOW.`,
+  )
+}
+
+/** @throws CodedError tls_failed or connection_reset; the signal's reason. The raw socket is the caller's to end. */
+function secure(raw: Socket, target: DialTarget, ca: string | undefined, signal: AbortSignal): Promise<TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>()
+  const stream = connectTls({
+    socket: raw,
+    // What the certificate is compared with.
+    host: target.host,
+    // SNI is for names alone (RFC 6066, section 3), without the dot of the root.
+    ...(isIP(target.host) === 0 && { servername: target.host.replace(/\.$/, '') }),
+    minVersion: 'TLSv1.2',
+    // The verdict is `stream.authorized`, judged by judgeCertificate: a connection that is refused here could not say why.
+    rejectUnauthorized: false,
+    ...(ca !== undefined && { ca }),
+  })
+  const finish = () => {
+    signal.removeEventListener('abort', onAbort)
+    stream.off('error', onError)
+    stream.off('close', onClose)
+    stream.off('secureConnect', onSecure)
+  }
+  const fail = (error: unknown) => {
+    finish()
+    reject(error)
+  }
+  const onAbort = () => fail(signal.reason)
+  const onError = (error: NodeJS.ErrnoException) => fail(tlsFailure(error, raw, target))
+  const onClose = () => fail(tlsFailure(undefined, raw, target))
+  const onSecure = () => {
+    finish()
+    resolve(stream)
+  }
+  stream.on('error', swallow)
+  stream.on('error', onError)
+  stream.on('close', onClose)
+  stream.on('secureConnect', onSecure)
+  signal.addEventListener('abort', onAbort, { once: true })
+  return promise
+}
+
+type TlsError = NodeJS.ErrnoException & { readonly reason?: string }
+
+function tlsFailure(error: TlsError | undefined, raw: Socket, { host, port }: DialTarget): CodedError {
+  const where = printAddress(host, port)
+  const options = { cause: error }
+  // An end of the connection has the same code as a reset, but no system call that failed.
+  if (error === undefined || (error.code === 'ECONNRESET' && error.syscall === undefined))
+    return new CodedError(
+      'tls_failed',
+      raw.bytesRead === 0
+        ? `${where} closed the connection at the TLS greeting: it probably speaks no TLS. Use rtmp://, or the port for RTMPS.`
+        : `${where} closed the connection during the TLS handshake.`,
+      options,
     )
-  return allowed
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    return new CodedError(
+      'connection_reset',
+      `${error.code} ${where}: the connection was cut during the TLS handshake. Check that the port speaks TLS.`,
+      options,
+    )
+  if (error.code === 'ETIMEDOUT')
+    return new CodedError('connect_timeout', `ETIMEDOUT ${where}: silent during the TLS handshake.`, options)
+  const words = error.reason ?? error.code ?? error.message
+  if (/wrong version number|packet length too long|record layer failure|http request/i.test(words))
+    return new CodedError(
+      'tls_failed',
+      `${where} speaks no TLS (${words}). Use rtmp://, or the port for RTMPS.`,
+      options,
+    )
+  return new CodedError('tls_failed', `The TLS handshake with ${where} failed: ${words}.`, options)
 }
 
-/** Attempts one address after the other, the next one after 250 ms or at a failure; the first connection wins. */
-function connectToOne(
-  host: string,
-  port: number,
-  addresses: readonly ResolvedAddress[],
-  signal: AbortSignal,
-): Promise<Socket> {
-  const order = interleave(addresses)
-  return new Promise((resolve, reject) => {
-    const sockets = new Set<Socket>()
-    let next = 0
-    let timer: NodeJS.Timeout | undefined
-    const settle = (outcome: () => void) => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-      outcome()
-    }
-    const onAbort = () =>
-      settle(() => {
-        for (const socket of sockets) socket.destroy()
-        reject(signal.reason)
-      })
-    const attempt = () => {
-      clearTimeout(timer)
-      const address = order[next++]
-      if (address === undefined) return
-      const socket = connectTcp({ host: address.address, port, family: address.family })
-      sockets.add(socket)
-      if (next < order.length) timer = setTimeout(attempt, attemptDelayMs)
-      socket.once('connect', () =>
-        settle(() => {
-          socket.removeAllListeners('error')
-          socket.on('error', () => {})
-          for (const other of sockets) if (other !== socket) other.destroy()
-          resolve(socket)
-        }),
-      )
-      socket.once('error', (error: NodeJS.ErrnoException) => {
-        sockets.delete(socket)
-        if (next < order.length) attempt()
-        else if (sockets.size === 0) settle(() => reject(tcpFailure(error, host, address.address, port)))
-      })
-    }
-    if (signal.aborted) reject(signal.reason)
-    else {
-      signal.addEventListener('abort', onAbort, { once: true })
-      attempt()
-    }
-  })
+function dialingTimeout(target: DialTarget, addresses: readonly ResolvedAddress[], deadlineMs: number): CodedError {
+  const tried = inTurn(addresses)
+    .slice(0, attemptsMax)
+    .map(({ address }) => printAddress(address, target.port))
+    .join(', ')
+  return new CodedError(
+    'connect_timeout',
+    `No answer from ${isIP(target.host) === 0 ? `${target.host} (${tried})` : tried} within ${seconds(deadlineMs)}. Check host and port, and that a firewall lets the connection out.`,
+  )
 }
 
-function interleave(addresses: readonly ResolvedAddress[]): ResolvedAddress[] {
-  const first = addresses[0]!.family
-  const preferred = addresses.filter(({ family }) => family === first)
-  const others = addresses.filter(({ family }) => family !== first)
-  const order: ResolvedAddress[] = []
-  for (let index = 0; index < Math.max(preferred.length, others.length); index++) {
-    if (preferred[index]) order.push(preferred[index]!)
-    if (others[index]) order.push(others[index]!)
-  }
-  return order
+function securingTimeout(target: DialTarget, remoteAddress: string, deadlineMs: number): CodedError {
+  return new CodedError(
+    'connect_timeout',
+    `${target.host} (${printAddress(remoteAddress, target.port)}) took the connection but did not answer the TLS handshake within ${seconds(deadlineMs)}. Check that the port speaks TLS.`,
+  )
 }
 
-function tcpFailure(error: NodeJS.ErrnoException, host: string, address: string, port: number): CodedError {
-  const where = host === address ? `${address}:${port}` : `${host} (${address}:${port})`
-  const code = error.code ?? 'connection failed'
-  const options = { cause: error }
-  switch (code) {
-    case 'ECONNREFUSED':
-      return new CodedError('connection_refused', `ECONNREFUSED ${where}`, options)
-    case 'ETIMEDOUT':
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-    case 'EHOSTDOWN':
-      return new CodedError('connect_timeout', `${code} ${where}`, options)
-    default:
-      return new CodedError('connection_reset', `${code} ${where}`, options)
-  }
-}
-
-function secure(
-  raw: Socket,
-  host: string,
-  port: number,
-  options: DialOptions,
-  signal: AbortSignal,
-): Promise<TLSSocket> {
-  const pin = options.tls?.fingerprint
-  const verify = pin === undefined && options.tls?.verify !== false
-  return new Promise((resolve, reject) => {
-    const stream = connectTls({
-      socket: raw,
-      host,
-      ...(isIP(host) === 0 && { servername: host }),
-      minVersion: 'TLSv1.2',
-      rejectUnauthorized: verify,
-      ...(options.ca !== undefined && { ca: options.ca }),
-    })
-    const finish = (outcome: () => void) => {
-      signal.removeEventListener('abort', onAbort)
-      stream.off('error', onError)
-      stream.off('close', onClose)
-      stream.on('error', () => {})
-      outcome()
-    }
-    const fail = (error: unknown) =>
-      finish(() => {
-        stream.destroy()
-        reject(error)
-      })
-    const onAbort = () => fail(signal.reason)
-    const onError = (error: NodeJS.ErrnoException) => fail(tlsFailure(error, host, port, stream))
-    const onClose = () =>
-      fail(new CodedError('tls_failed', `${host}:${port} closed the connection during the TLS handshake`))
-    stream.once('secureConnect', () => {
-      const seen = pin === undefined ? '' : plainFingerprint(stream.getPeerCertificate().fingerprint256 ?? '')
-      if (pin !== undefined && seen !== plainFingerprint(pin))
-        fail(
-          new CodedError(
-            'certificate_untrusted',
-            `The certificate of ${host} has another fingerprint than the one given: ${seen}`,
-          ),
-        )
-      else finish(() => resolve(stream))
-    })
-    stream.once('error', onError)
-    stream.once('close', onClose)
-    signal.addEventListener('abort', onAbort, { once: true })
-    if (signal.aborted) onAbort()
-  })
-}
-
-function plainFingerprint(text: string): string {
-  return text.replaceAll(':', '').toLowerCase()
-}
-
-function tlsFailure(error: NodeJS.ErrnoException, host: string, port: number, stream: TLSSocket): CodedError {
-  const options = { cause: error }
-  const code = error.code ?? ''
-  const certificate = peerCertificate(stream)
-  switch (code) {
-    case 'CERT_HAS_EXPIRED':
-      return new CodedError('certificate_expired', `certificate expired on ${day(certificate?.valid_to)}`, options)
-    case 'CERT_NOT_YET_VALID':
-      return new CodedError(
-        'certificate_expired',
-        `certificate is not valid before ${day(certificate?.valid_from)}`,
-        options,
-      )
-    case 'ERR_TLS_CERT_ALTNAME_INVALID': {
-      const names = (certificate?.subjectaltname ?? certificate?.subject?.CN ?? 'another host').toString()
-      return new CodedError(
-        'certificate_host_mismatch',
-        `the certificate is for ${names}, not for ${host}`.slice(0, 300),
-        options,
-      )
-    }
-    case 'ECONNRESET':
-      return new CodedError('tls_failed', `${host}:${port} cut the connection during the TLS handshake`, options)
-  }
-  if (/CERT|ISSUER|SIGNATURE|SELF_SIGNED|CA_|CHAIN/.test(code) && !code.startsWith('ERR_SSL'))
-    return new CodedError('certificate_untrusted', `the certificate of ${host} is not trusted: ${code}`, options)
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
-    return new CodedError('tls_failed', `${host}:${port} does not speak TLS. Use rtmp:// or another port.`, options)
-  return new CodedError('tls_failed', `TLS with ${host}:${port} failed: ${code || 'unknown error'}`, options)
-}
-
-function peerCertificate(stream: TLSSocket): DetailedPeerCertificate | undefined {
-  try {
-    const certificate = stream.getPeerCertificate(true)
-    return certificate && Object.keys(certificate).length > 0 ? certificate : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function day(text: string | undefined): string {
-  const date = new Date(text ?? '')
-  return Number.isNaN(date.getTime()) ? 'an unknown day' : date.toISOString().slice(0, 10)
-}
-
-function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    signal.addEventListener('abort', onAbort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
+function seconds(ms: number): string {
+  return `${ms / 1000} s`
 }
