@@ -1,210 +1,239 @@
 import { Secret } from '../secret.ts'
 import { type AmfRecord, type AmfValue, field, textField } from './amf0.ts'
 import { setPeerBandwidth, userControl, windowAcknowledgementSize } from './chunk-header.ts'
-import { type Command, isCommand, readCommand } from './command.ts'
+import { type Command, commandChunkStream, readCommand, statusChunkStream } from './command.ts'
 import type { RtmpConnection } from './connection.ts'
+import {
+  type EnhancedCapabilities,
+  readCapabilities,
+  relayCapabilities,
+  relayFourCcList,
+} from './enhanced-capabilities.ts'
 import { type Message, ProtocolError, userControlEvents } from './message.ts'
+import { candidateKeys } from './stream-key-search.ts'
 
-/** What servers of this kind announce; Wirecast and Blackmagic devices rely on the acknowledgements that follow from it. */
+/** FFmpeg keeps to chunks of 128 bytes until the server announces a size, and takes that one. */
+const chunkSizeOut = 4096
+/** What Flash Media Server, SRS, MediaMTX and Twitch announce. */
 const windowBytes = 2_500_000
-/** OBS's own size; FFmpeg sends chunks of 128 bytes until it is told a size. */
-const chunkSize = 4096
-/** GStreamer and FFmpeg use one; each is a number that we give out. */
-const streamsMax = 4
-/** A text that a peer gives: name of an application, url, version. */
-const textLengthMax = 2048
-/** Commands before the publish; the longest dialogue known has eight. */
-const commandsMax = 64
+const dynamicLimit = 2
 
-const connectChunkStream = 3
-const statusChunkStream = 5
+/** SRS allows three; encoders use one. */
+const streamsMax = 4
+/** Media that comes before `publish` is thrown away; an encoder that goes on so has not understood us. */
+const messagesBeforePublishMax = 2000
+/** FFmpeg's own bounds are 1,024 for each. */
+const nameBytesMax = 1024
+const tcUrlBytesMax = 2048
 
 export type PublishRequest = {
-  /** As the encoder gave them. They may hold the key: never to be logged. */
-  readonly app: string
-  readonly name: string
-  readonly tcUrl: string
+  /** From connect and publish, as they came. Any of the three may hold the stream key. */
+  readonly app: Secret
+  readonly name: Secret
+  readonly tcUrl: Secret
+  /** What the encoder says of itself: "FMLE/3.0 (compatible; FMSc/1.0)". Printable ASCII, at most 100 characters. */
   readonly flashVersion: string
-  /** The stream key is one of these, the likeliest first. */
+  /** What may be the stream key, likeliest first. Compare in constant time. */
   readonly candidateKeys: readonly Secret[]
+  /** What the encoder announced of Enhanced RTMP; undefined when nothing. */
+  readonly enhanced: EnhancedCapabilities | undefined
+  /** Any other text of the connect object. */
+  connectText(name: string): string | undefined
+  /** The message stream on which it publishes. */
   readonly messageStreamId: number
-  /** Says yes: NetStream.Publish.Start. */
+  /** Tells the encoder to begin. Widen the connection's limits, then relay. */
   start(): void
-  /** Says no, with a code that OBS knows; the caller then closes the socket, or OBS would wait for ever. */
-  reject(code: RejectCode, description: string): void
+  /** Tells the encoder why not, in one of the words that OBS knows (it hangs at others). Call connection.end() next: OBS waits for the close. */
+  reject(
+    code: 'NetStream.Publish.BadName' | 'NetStream.Publish.Denied' | 'NetStream.Publish.Rejected',
+    description: string,
+  ): void
 }
-export type RejectCode = 'NetStream.Publish.BadName' | 'NetStream.Publish.Denied' | 'NetStream.Publish.Rejected'
 
 /**
- * The server's half of a publisher's dialogue: connect, releaseStream, FCPublish, createStream, publish, in whatever order the
- * encoder likes, each answered as the strictest encoder needs it.
+ * The server's side of the dialogue, from the handshake to an encoder's wish to publish. Nothing is decided here: call start() or
+ * reject() on the answer. As lenient as the field is diverse: any order, any number of calls, arguments that are missing.
  *
- * @throws ProtocolError, ConnectionClosed, or the signal's reason.
+ * @throws the signal's reason (the deadline is the caller's), ProtocolError, or the reason for which the connection is over.
  */
 export async function acceptPublish(
   connection: RtmpConnection,
   options: { readonly signal: AbortSignal },
 ): Promise<PublishRequest> {
-  let connect: Connect | undefined
-  let streams = 0
-  for (let count = 0; count < commandsMax; count++) {
-    const command = await nextCommand(connection, options.signal)
+  let connected: AmfValue
+  let isConnected = false
+  const streams: number[] = []
+
+  for (let messages = 0; messages < messagesBeforePublishMax; messages++) {
+    const command = readCommand(await connection.next(options.signal))
     if (command === undefined) continue
     switch (command.name) {
       case 'connect':
-        connect = readConnect(command)
+        connected = command.values[0]
+        isConnected = true
         answerConnect(connection, command)
         break
-      case 'createStream':
-        if (connect === undefined) throw new ProtocolError('createStream came before connect')
-        if (++streams > streamsMax) throw new ProtocolError('too many streams')
-        connection.sendCommand(connectChunkStream, 0, '_result', command.transactionId, null, streams)
+
+      case 'createStream': {
+        const id = streams.length + 1
+        if (id > streamsMax) refuseStream(connection, command)
+        else {
+          streams.push(id)
+          connection.sendCommand(commandChunkStream, 0, '_result', command.transactionId, null, id)
+        }
         break
+      }
+
       case 'publish':
-        if (connect === undefined) throw new ProtocolError('publish came before connect')
-        return publishRequest(connection, connect, command)
+        if (!isConnected) throw new ProtocolError('publish came before connect')
+        return publishRequest(connection, connected, command, streamOf(command, streams))
+
       case 'play':
       case 'play2':
-        sendStatus(connection, command.messageStreamId, 'error', 'NetStream.Play.Failed', 'This server does not play.')
+        sendStatus(connection, command.messageStreamId, 'error', 'NetStream.Play.Failed', playRefusal)
         break
-      case 'closeStream':
-      case 'deleteStream':
-        break
+
       default:
-        answerOther(connection, command)
+        answer(connection, command)
     }
   }
-  throw new ProtocolError('too many commands without a publish')
+  throw new ProtocolError('too many messages before publish')
 }
 
-/** What a publisher may send while its media flows. @returns `ended` when it has said goodbye. */
+const playRefusal = 'This server takes streams and does not play them.'
+
+/**
+ * Answers a command that comes while media flows.
+ * @returns 'ended' when the encoder says that its stream is over. Some say it in three ways, one after the other.
+ */
 export function handlePublisherCommand(
-  connection: RtmpConnection,
   message: Message,
-  request: PublishRequest,
+  connection: RtmpConnection,
+  messageStreamId: number,
 ): 'ended' | undefined {
   const command = readCommand(message)
   if (command === undefined) return undefined
   switch (command.name) {
     case 'FCUnpublish':
-      if (command.transactionId !== 0)
-        connection.sendCommand(connectChunkStream, 0, '_result', command.transactionId, null, undefined)
-      connection.sendCommand(connectChunkStream, 0, 'onFCUnpublish', 0, null, {
-        level: 'status',
-        code: 'NetStream.Unpublish.Success',
-        description: 'Stopped publishing.',
-      })
+      answer(connection, command)
       return 'ended'
+
     case 'deleteStream':
     case 'closeStream': {
-      // The argument may be the number of the stream, its name (GStreamer), or missing. Another stream's number is not meant.
-      const argument = command.values[1]
-      if (typeof argument === 'number' && argument > 0 && argument !== request.messageStreamId) return undefined
-      sendStatus(connection, request.messageStreamId, 'status', 'NetStream.Unpublish.Success', 'Stopped publishing.')
-      return 'ended'
+      // The argument is a number, or the stream's name (GStreamer), or missing. Only another stream's number is not about us.
+      const id = command.values[1]
+      const isOther = typeof id === 'number' && id !== messageStreamId && id > 0 && id <= streamsMax
+      if (!isOther)
+        sendStatus(connection, messageStreamId, 'status', 'NetStream.Unpublish.Success', 'The stream has ended.')
+      answer(connection, command)
+      return isOther ? undefined : 'ended'
     }
-    case 'publish':
-    case 'connect':
-      // Asked again while it publishes (IP cameras do): there is nothing to say.
+
+    case 'play':
+    case 'play2':
+      sendStatus(connection, command.messageStreamId, 'error', 'NetStream.Play.Failed', playRefusal)
       return undefined
+
+    // A second publish (several cameras) changes nothing.
     default:
-      answerOther(connection, command)
+      answer(connection, command)
       return undefined
   }
 }
 
-/** Tells a publisher that the server has ended its broadcast. The caller closes the socket. */
-export function endPublisher(connection: RtmpConnection, request: PublishRequest, description: string): void {
-  sendStatus(connection, request.messageStreamId, 'error', 'NetStream.Publish.BadName', description)
-}
-
-async function nextCommand(connection: RtmpConnection, signal: AbortSignal): Promise<Command | undefined> {
-  const message = await connection.next(signal)
-  // Media before the publish (Switcher Studio) belongs to nothing.
-  return isCommand(message) ? readCommand(message) : undefined
-}
-
-type Connect = {
-  readonly app: string
-  readonly tcUrl: string
-  readonly flashVersion: string
-}
-
-function readConnect(command: Command): Connect {
-  const object = command.values[0]
-  return {
-    app: boundedText(object, 'app'),
-    // Neko puts it in quotes.
-    tcUrl: boundedText(object, 'tcUrl').replace(/^"|"$/g, ''),
-    flashVersion: boundedText(object, 'flashVer'),
-  }
-}
-
-function boundedText(object: AmfValue, name: string): string {
-  const text = textField(object, name) ?? ''
-  if (text.length > textLengthMax) throw new ProtocolError('a text of the connect command is too long')
-  return text
+/** Tells an encoder that publishes that the server ends it. Call connection.end() next. */
+export function sendEnd(
+  connection: RtmpConnection,
+  messageStreamId: number,
+  code: 'NetStream.Unpublish.Success' | 'NetStream.Publish.BadName' | 'NetStream.Publish.Denied',
+  description: string,
+): void {
+  const level = code === 'NetStream.Unpublish.Success' ? 'status' : 'error'
+  sendStatus(connection, messageStreamId, level, code, description)
 }
 
 function answerConnect(connection: RtmpConnection, command: Command): void {
-  connection.send(windowAcknowledgementSize(windowBytes))
-  connection.send(setPeerBandwidth(windowBytes, 2))
-  connection.announceChunkSize(chunkSize)
-  const objectEncoding = field(command.values[0], 'objectEncoding')
+  const isEnhanced = readCapabilities(command.values) !== undefined
+  connection.send(Buffer.concat([windowAcknowledgementSize(windowBytes), setPeerBandwidth(windowBytes, dynamicLimit)]))
+  connection.announceChunkSize(chunkSizeOut)
   connection.sendCommand(
-    connectChunkStream,
+    commandChunkStream,
     0,
     '_result',
+    // Connect always has transaction 1 (RTMP 1.0, section 7.2.1.1), whatever is written in it.
     command.transactionId || 1,
     { fmsVer: 'FMS/3,0,1,123', capabilities: 31 },
     {
       level: 'status',
       code: 'NetConnection.Connect.Success',
       description: 'Connection succeeded.',
-      objectEncoding: typeof objectEncoding === 'number' && objectEncoding === 3 ? 3 : 0,
-      ...enhancedCapabilities,
+      objectEncoding: 0,
+      ...relayCapabilities,
+      ...(isEnhanced && relayFourCcList),
     },
   )
 }
 
-/** Enhanced RTMP: whatever codec it is, it is forwarded (mask 4); multitrack 2, ModEx 4, nanosecond offsets 8. */
-const enhancedCapabilities: AmfRecord = {
-  fourCcList: ['*'],
-  videoFourCcInfoMap: { '*': 4 },
-  audioFourCcInfoMap: { '*': 4 },
-  capsEx: 2 | 4 | 8,
-}
-
-/** Everything that expects an answer gets one: Haivision devices wait for `_checkbw`, others for FCPublish. */
-function answerOther(connection: RtmpConnection, command: Command): void {
-  if (command.name === '_result' || command.name === '_error' || command.name === 'onStatus') return
-  if (command.name === 'FCPublish')
-    // Livestream Studio needs the number of its own request here; others ignore the field.
-    connection.sendCommand(connectChunkStream, 0, 'onFCPublish', command.transactionId, null, {
+/** Every call wants an answer (Haivision waits for that of _checkbw); a notice, with transaction id 0, wants none. */
+function answer(connection: RtmpConnection, command: Command): void {
+  const { name, transactionId } = command
+  if (name === '_result' || name === '_error' || name === 'onStatus') return
+  // With the call's own transaction id: Livestream Studio 6 looks for it.
+  if (name === 'FCPublish')
+    connection.sendCommand(commandChunkStream, 0, 'onFCPublish', transactionId, null, {
       level: 'status',
       code: 'NetStream.Publish.Start',
       description: 'FCPublish accepted.',
     })
-  if (command.transactionId !== 0)
-    connection.sendCommand(connectChunkStream, 0, '_result', command.transactionId, null, undefined)
+  if (name === 'FCUnpublish')
+    connection.sendCommand(commandChunkStream, 0, 'onFCUnpublish', transactionId, null, {
+      level: 'status',
+      code: 'NetStream.Unpublish.Success',
+      description: 'The stream has ended.',
+    })
+  if (transactionId !== 0) connection.sendCommand(commandChunkStream, 0, '_result', transactionId, null, null)
 }
 
-function publishRequest(connection: RtmpConnection, connect: Connect, command: Command): PublishRequest {
-  const given = command.values[1]
-  const name = typeof given === 'string' ? given : ''
-  if (name.length > textLengthMax) throw new ProtocolError('the name of the stream is too long')
-  // Publishers that never asked for a stream publish on 0; they are answered there.
-  const { messageStreamId } = command
+function refuseStream(connection: RtmpConnection, command: Command): void {
+  connection.sendCommand(commandChunkStream, 0, '_error', command.transactionId, null, {
+    level: 'error',
+    code: 'NetConnection.Call.Failed',
+    description: `At most ${streamsMax} streams can be created on one connection.`,
+  })
+}
+
+/** Cameras that write the number with its bytes reversed, or leave it 0, mean the stream that they created. */
+function streamOf(command: Command, streams: readonly number[]): number {
+  return streams.includes(command.messageStreamId)
+    ? command.messageStreamId
+    : (streams.at(-1) ?? command.messageStreamId)
+}
+
+function publishRequest(
+  connection: RtmpConnection,
+  connected: AmfValue,
+  command: Command,
+  messageStreamId: number,
+): PublishRequest {
+  const tcUrl = unquoted(textField(connected, 'tcUrl') ?? '')
+  const app = textField(connected, 'app') ?? appOf(tcUrl)
+  const name = command.values.find((value) => typeof value === 'string') ?? ''
+  if (Buffer.byteLength(app) > nameBytesMax) throw new ProtocolError('the application name is too long')
+  if (Buffer.byteLength(name) > nameBytesMax) throw new ProtocolError('the stream name is too long')
+  if (Buffer.byteLength(tcUrl) > tcUrlBytesMax) throw new ProtocolError('the tcUrl is too long')
   return {
-    app: connect.app,
-    name,
-    tcUrl: connect.tcUrl,
-    flashVersion: connect.flashVersion,
-    candidateKeys: candidateKeys(connect.app, name, connect.tcUrl).map((key) => new Secret(key)),
+    app: new Secret(app),
+    name: new Secret(name),
+    tcUrl: new Secret(tcUrl),
+    flashVersion: printable(field(connected, 'flashVer')),
+    candidateKeys: candidateKeys(app, name, tcUrl),
+    enhanced: readCapabilities([connected]),
+    connectText: (member) => textField(connected, member),
     messageStreamId,
     start() {
       connection.send(userControl(userControlEvents.streamBegin, messageStreamId))
-      sendStatus(connection, messageStreamId, 'status', 'NetStream.Publish.Start', 'Publishing has started.')
+      // GStreamer takes the first onStatus on this very message stream for the answer.
+      sendStatus(connection, messageStreamId, 'status', 'NetStream.Publish.Start', 'The stream is accepted.')
     },
     reject(code, description) {
       sendStatus(connection, messageStreamId, 'error', code, description)
@@ -212,7 +241,6 @@ function publishRequest(connection: RtmpConnection, connect: Connect, command: C
   }
 }
 
-/** GStreamer looks for the status on the stream that it publishes on. */
 function sendStatus(
   connection: RtmpConnection,
   messageStreamId: number,
@@ -220,34 +248,20 @@ function sendStatus(
   code: string,
   description: string,
 ): void {
-  connection.sendCommand(statusChunkStream, messageStreamId, 'onStatus', 0, null, { level, code, description })
+  const information: AmfRecord = { level, code, description }
+  connection.sendCommand(statusChunkStream, messageStreamId, 'onStatus', 0, null, information)
 }
 
-/**
- * Where encoders put the key. OBS: the name; FFmpeg: the last segment of its url, wherever it cuts; GoPro: the application, with an
- * empty name; others: a query. Everything before the last segment is free.
- */
-export function candidateKeys(app: string, name: string, tcUrl: string): string[] {
-  const [appPath, appQuery] = cutQuery(app)
-  const [namePath, nameQuery] = cutQuery(name)
-  const segments = [...appPath.split('/'), ...namePath.split('/')].filter(
-    (segment) => segment !== '' && segment !== '_definst_',
-  )
-  const [, urlQuery] = cutQuery(tcUrl)
-  const candidates: string[] = []
-  const last = segments.at(-1)
-  if (last !== undefined) candidates.push(last.replace(/^(?:mp4|flv|mp3):/, ''))
-  for (const query of [nameQuery, appQuery, urlQuery]) {
-    const parameters = new URLSearchParams(query)
-    for (const parameter of ['key', 'streamkey', 'streamKey', 'token']) {
-      const value = parameters.get(parameter)
-      if (value) candidates.push(value)
-    }
-  }
-  return [...new Set(candidates)].slice(0, 8)
+/** Neko sends the tcUrl in quotes (MediaMTX #1405). */
+function unquoted(text: string): string {
+  return text.replace(/^["'\s]+|["'\s]+$/g, '')
 }
 
-function cutQuery(text: string): [path: string, query: string] {
-  const at = text.indexOf('?')
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
+/** What an encoder that leaves out `app` means by it: the path of the tcUrl. */
+function appOf(tcUrl: string): string {
+  return /^[a-z]+:\/\/[^/]*\/(.*)$/is.exec(tcUrl)?.[1] ?? ''
+}
+
+function printable(value: AmfValue): string {
+  return typeof value === 'string' ? value.replace(/[^\x20-\x7e]/g, '').slice(0, 100) : ''
 }

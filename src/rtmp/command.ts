@@ -47,10 +47,7 @@ export function frameCommand(
   ...values: AmfWritable[]
 ): Buffer {
   const body = writeAmf0Values([name, transactionId, ...values])
-  return frameMessage(
-    { chunkStreamId, type: messageTypes.amf0Command, timestamp: 0, messageStreamId, body },
-    chunkSize,
-  )
+  return frameMessage({ chunkStreamId, type: messageTypes.amf0Command, timestamp: 0, messageStreamId, body }, chunkSize)
 }
 
 /** The information object of an answer or an onStatus: the first object that says a code or a level. */

@@ -227,15 +227,14 @@ export class RtmpConnection {
 
   /** Sends what is pending and says goodbye; what the peer still sends is thrown away, so that its kernel does not answer with a reset that overtakes our last words. The connection is over when the peer closes too, or at close(). */
   end(): void {
-    this.#isDiscarding = true
-    this.#queue = []
-    this.#unread = Buffer.alloc(0)
+    this.#discard()
     this.#stream.end()
     this.#stream.resume()
   }
 
   /** Ends the connection now: what is pending is lost. Calling again does nothing. */
   close(reason: Error = new ConnectionClosed('us')): void {
+    this.#discard()
     this.#finish(reason)
     this.#stream.destroy()
   }
@@ -244,9 +243,16 @@ export class RtmpConnection {
     this.close()
   }
 
+  #discard(): void {
+    this.#isDiscarding = true
+    this.#queue = []
+    this.#unread = Buffer.alloc(0)
+  }
+
+  /** What had arrived before may still be pulled or relayed: the reason for a close is often in the last message. */
   #finish(reason: Error): void {
-    if (this.signal.aborted) return
     // A stream that fails says `error` first and `close` then; one that is destroyed without a word only `close`.
+    if (this.signal.aborted) return
     this.#over.abort(reason)
     this.#waiting?.reject(reason)
     this.#waiting = undefined
@@ -298,12 +304,12 @@ export class RtmpConnection {
   }
 
   readonly #onRelayed = (message: Message): void => {
-    if (this.#accepts(message)) this.#deliver(message)
+    if (!this.#isDiscarding && this.#accepts(message)) this.#deliver(message)
   }
 
   #deliver(message: Message): void {
     // The receiver may have closed the connection at the message before this one.
-    if (!this.signal.aborted && !this.#isDiscarding) this.#sink!(message)
+    if (!this.#isDiscarding) this.#sink!(message)
   }
 
   #acknowledge(): void {
@@ -314,7 +320,6 @@ export class RtmpConnection {
 
   /** Does protocol control, and counts. @returns whether the message is one for the session. @throws ProtocolError at a flood. */
   #accepts(message: Message): boolean {
-    if (this.signal.aborted) return false
     switch (message.type) {
       case messageTypes.audio:
       case messageTypes.video:
@@ -359,6 +364,7 @@ export class RtmpConnection {
   #write(bytes: Buffer): void {
     if (this.signal.aborted || !this.#stream.writable) return
     this.#stream.write(bytes)
-    if (this.#stream.writableLength > unsentBytesMax) this.close(new ProtocolError('the peer does not read its answers'))
+    if (this.#stream.writableLength > unsentBytesMax)
+      this.close(new ProtocolError('the peer does not read its answers'))
   }
 }

@@ -1,76 +1,93 @@
+import { randomBytes } from 'node:crypto'
 import { CodedError, type OutputErrorCode } from '../errors.ts'
 import type { Secret } from '../secret.ts'
-import { type AmfRecord, type AmfValue, field, textField } from './amf0.ts'
+import { adobeQuery, llnwQuery, namingQuery, readChallenge } from './adobe-auth.ts'
+import { type AmfRecord, textField } from './amf0.ts'
 import { windowAcknowledgementSize } from './chunk-header.ts'
-import { type Command, readCommand, writeCommand } from './command.ts'
-import type { RtmpConnection } from './connection.ts'
+import { type Command, commandChunkStream, frameCommand, informationOf, readCommand } from './command.ts'
+import { ConnectionClosed, type RtmpConnection } from './connection.ts'
+import {
+  type EnhancedCapabilities,
+  readCapabilities,
+  relayCapabilities,
+  relayFourCcList,
+} from './enhanced-capabilities.ts'
 import type { Message } from './message.ts'
-import { type AuthChallenge, readAuthChallenge } from './publisher-auth.ts'
+import {
+  connectionFailure,
+  isRefusal,
+  type PublishPhase,
+  RedirectError,
+  redirectOf,
+  refusal,
+  saidClose,
+} from './refusal.ts'
 
-/** The size that OBS uses with every destination. */
-const chunkSize = 4096
-/** Announced before connect, as nginx's push does: such servers then acknowledge what they have received. */
+export { connectionFailure, RedirectError } from './refusal.ts'
+
+/** What OBS uses with every destination; nothing is known that refuses it. */
+export const outputChunkSize = 4096
+/** What nginx-rtmp's push and the Flash servers announce: servers that acknowledge do so then. */
 const windowBytes = 2_500_000
-/** OBS's, FMLE's: some platforms look at it. */
+/** OBS's. Destinations that are choosy know this one. */
 const flashVersion = 'FMLE/3.0 (compatible; FMSc/1.0)'
-const commandChunkStream = 3
+/** Where OBS sends publish and media; below 32, which nginx-rtmp does not accept. */
 const publishChunkStream = 4
-/** Messages of a destination before it has answered; a dialogue has about ten. */
-const messagesMax = 500
+
+const transactions = {
+  connect: 1,
+  releaseStream: 2,
+  fcPublish: 3,
+  createStream: 4,
+  publish: 5,
+  checkBandwidth: 6,
+} as const
 
 export type PublishTarget = {
-  /** Everything after the host, query included; may be empty. */
+  /** The whole path of the url, query included, verbatim. May be empty (Kick). */
   readonly app: string
+  /** `scheme://host[:port]/app`, as OBS builds it: no key, no slash at the end, a port only where the person wrote one. */
   readonly tcUrl: string
+  /** Sent verbatim. */
   readonly streamKey: Secret
-  /** Appended to app and tcUrl for a login; begins with `?`. */
-  readonly authQuery?: string
-  /** Fields of ours in the connect object: the marker against loops. */
-  readonly connectExtras?: AmfRecord
-  /** Tells the destination which codecs may come. Sent only when the feed is Enhanced RTMP. */
+  readonly username?: string
+  readonly password?: Secret
+  /** From an AuthenticationNeeded of the connection before. */
+  readonly authenticationQuery?: string
+  /** How often the destination may still send us on. */
+  readonly redirectsLeft: number
+  /** Announce Enhanced RTMP, for a broadcast that uses it. Legacy broadcasts look like OBS's. */
   readonly enhanced?: boolean
+  /** Further members of the connect object. Servers ignore what they do not know. */
+  readonly connectExtras?: AmfRecord
 }
 
 export type PublishedStream = {
   readonly messageStreamId: number
-  readonly capabilities: ServerCapabilities
+  /** What the destination says of Enhanced RTMP; undefined (with most of them) when nothing. */
+  readonly serverCapabilities: EnhancedCapabilities | undefined
 }
 
-/** What a destination says it understands of Enhanced RTMP; `undefined`: it said nothing, which is no refusal. */
-export type ServerCapabilities = {
-  readonly videoCodecs: readonly string[] | undefined
-  readonly audioCodecs: readonly string[] | undefined
-  readonly multitrack: boolean
-  readonly modEx: boolean
-}
-
-/** The destination sends the client elsewhere: to be followed with a new connection, a bounded number of times. */
-export class RedirectError extends Error {
-  readonly url: string
-
-  constructor(url: string) {
-    super('the destination redirects')
-    this.name = 'RedirectError'
-    this.url = url
-  }
-}
-
-/** The destination asks for a login: to be answered with a new connection and `authQuery(challenge, …)`. */
+/**
+ * Thrown when the destination wants a login, or the next step of one: connect again, on a new connection, with this query as
+ * the target's `authenticationQuery`. It happens twice at most.
+ */
 export class AuthenticationNeeded extends Error {
-  readonly challenge: Exclude<AuthChallenge, 'refused' | undefined>
+  readonly authenticationQuery: string
 
-  constructor(challenge: Exclude<AuthChallenge, 'refused' | undefined>, words: string) {
-    super(words)
+  constructor(authenticationQuery: string) {
+    super('the destination asks for a login')
     this.name = 'AuthenticationNeeded'
-    this.challenge = challenge
+    this.authenticationQuery = authenticationQuery
   }
 }
 
 /**
- * The client's half of a publisher's dialogue, as OBS leads it: connect; releaseStream, FCPublish and createStream at once; publish.
+ * The client's side of the dialogue, from the handshake to the destination's NetStream.Publish.Start. Says what OBS says, in its order.
  *
- * @throws CodedError with the destination's own words, RedirectError, AuthenticationNeeded, ProtocolError, ConnectionClosed, or
- * the signal's reason.
+ * @param options.publish false: stops after createStream and touches no stream, for a try-out of the destination.
+ * @throws CodedError with the destination's own words where it had any; RedirectError; AuthenticationNeeded; the signal's reason
+ *   (the deadlines are the caller's). The connection is not closed by it.
  */
 export async function requestPublish(
   connection: RtmpConnection,
@@ -78,227 +95,247 @@ export async function requestPublish(
   options: {
     readonly signal: AbortSignal
     readonly onStep?: (step: 'connecting' | 'publishing') => void
-    /** False: ends after createStream, for a test that publishes nothing. */
     readonly publish?: boolean
   },
 ): Promise<PublishedStream> {
-  const dialogue = new Dialogue(connection, target.streamKey, options.signal)
+  const dialogue = new Dialogue(connection, target, options.signal)
+  const publishes = options.publish !== false
+
   options.onStep?.('connecting')
-  connection.announceChunkSize(chunkSize)
+  connection.announceChunkSize(outputChunkSize)
   connection.send(windowAcknowledgementSize(windowBytes))
-  connection.sendCommand(commandChunkStream, 0, 'connect', 1, connectObject(target))
-  const capabilities = readCapabilities(await dialogue.answer(1, 'connect'))
+  const tcUrl = withQuery(target.tcUrl, target.authenticationQuery)
+  connection.sendCommand(commandChunkStream, 0, 'connect', transactions.connect, {
+    app: withQuery(target.app, target.authenticationQuery),
+    type: 'nonprivate',
+    flashVer: flashVersion,
+    swfUrl: tcUrl,
+    tcUrl,
+    ...(target.enhanced && { ...relayCapabilities, ...relayFourCcList }),
+    ...target.connectExtras,
+  })
+  const connected = await dialogue.answerTo(transactions.connect)
+  const serverCapabilities = readCapabilities(connected.values)
 
   const key = target.streamKey.reveal()
-  // Both or neither: SRS waits for FCPublish once it has seen releaseStream.
-  connection.sendCommand(commandChunkStream, 0, 'releaseStream', 2, null, key)
-  connection.sendCommand(commandChunkStream, 0, 'FCPublish', 3, null, key)
-  connection.sendCommand(commandChunkStream, 0, 'createStream', 4, null)
-  const created = (await dialogue.answer(4, 'createStream')).values[1]
-  const messageStreamId = typeof created === 'number' && created >= 0 && created < 2 ** 32 ? Math.trunc(created) : 1
-  if (options.publish === false) return { messageStreamId, capabilities }
+  if (publishes) {
+    // Both or none: SRS waits for FCPublish once it had releaseStream. A refusal of either says nothing.
+    dialogue.call('releaseStream', transactions.releaseStream, key)
+    dialogue.call('FCPublish', transactions.fcPublish, key)
+  }
+  connection.sendCommand(commandChunkStream, 0, 'createStream', transactions.createStream, null)
+  const messageStreamId = streamIdOf(await dialogue.answerTo(transactions.createStream))
+  if (!publishes) return { messageStreamId, serverCapabilities }
 
   options.onStep?.('publishing')
-  connection.sendCommand(publishChunkStream, messageStreamId, 'publish', 5, null, key, 'live')
-  await dialogue.published()
-  return { messageStreamId, capabilities }
+  dialogue.phase = 'publishing'
+  // YouTube refuses any other type than live.
+  connection.sendCommand(publishChunkStream, messageStreamId, 'publish', transactions.publish, null, key, 'live')
+  await dialogue.publishStart()
+  return { messageStreamId, serverCapabilities }
 }
 
 /**
- * For the time while media flows: looks at what the destination sends.
- * @returns the failure that the message tells, or undefined.
+ * Relay mode for a connection that publishes: reports the one failure that ends it, in the call that brought it, be it a
+ * refusal (nginx-rtmp says BadName after Publish.Start), the command close, or the end of the connection. A close on our side is none.
  */
-export function readFailure(message: Message, streamKey: Secret, connection: RtmpConnection): CodedError | undefined {
-  const command = readCommand(message)
-  if (command === undefined) return undefined
-  if (command.name === 'onBWDone' || command.name === '_onbwcheck') answerBandwidthCheck(connection, command)
-  return failureOf(command, streamKey)
+export function watchPublished(
+  connection: RtmpConnection,
+  streamKey: Secret,
+  onFailure: (failure: CodedError<OutputErrorCode>) => void,
+): void {
+  let hasFailed = false
+  const fail = (failure: CodedError<OutputErrorCode>) => {
+    if (hasFailed) return
+    hasFailed = true
+    onFailure(failure)
+  }
+  const onOver = () => {
+    const { reason } = connection.signal
+    if (!(reason instanceof ConnectionClosed && reason.by === 'us')) fail(connectionFailure(reason, 'published'))
+  }
+  const chatter = new Chatter(connection)
+  // In the queue there may be a reason, and behind it the end.
+  connection.relay((message: Message) => {
+    const command = readCommand(message)
+    if (command === undefined || chatter.answered(command)) return
+    if (command.name === 'close') fail(saidClose('published'))
+    else if (command.name === 'onStatus' && (isRefusal(informationOf(command)) || isUnpublish(command)))
+      fail(refusal(command, 'published', [streamKey]))
+  })
+  if (connection.signal.aborted) onOver()
+  else connection.signal.addEventListener('abort', onOver, { once: true })
 }
 
-/** What a publisher says when it leaves, as bytes that must come between two messages. */
+/** We have not asked for it: the destination ended the stream. */
+function isUnpublish(command: Command): boolean {
+  return textField(informationOf(command), 'code') === 'NetStream.Unpublish.Success'
+}
+
+/** The last words of a publisher, in whole chunks: after them, end the stream. */
 export function goodbye(streamKey: Secret, messageStreamId: number): Buffer {
-  const to = { chunkStreamId: commandChunkStream, messageStreamId: 0, chunkSize }
   return Buffer.concat([
-    writeCommand(to, 'FCUnpublish', 6, null, streamKey.reveal()),
-    writeCommand(to, 'deleteStream', 7, null, messageStreamId),
+    frameCommand(outputChunkSize, commandChunkStream, 0, 'FCUnpublish', 7, null, streamKey.reveal()),
+    frameCommand(outputChunkSize, commandChunkStream, 0, 'deleteStream', 8, null, messageStreamId),
   ])
 }
 
-function connectObject(target: PublishTarget): AmfRecord {
-  const query = target.authQuery ?? ''
-  return {
-    app: target.app + query,
-    type: 'nonprivate',
-    flashVer: flashVersion,
-    swfUrl: target.tcUrl + query,
-    tcUrl: target.tcUrl + query,
-    ...(target.enhanced && {
-      fourCcList: ['*'],
-      videoFourCcInfoMap: { '*': 4 },
-      audioFourCcInfoMap: { '*': 4 },
-      capsEx: 2 | 4 | 8,
-    }),
-    ...target.connectExtras,
+/** Bandwidth checks of Flash Media Server and Akamai, answered as OBS does. */
+class Chatter {
+  readonly #connection: RtmpConnection
+  #hasChecked = false
+
+  constructor(connection: RtmpConnection) {
+    this.#connection = connection
+  }
+
+  /** @returns whether the command was nothing but that. */
+  answered(command: Command): boolean {
+    switch (command.name) {
+      case 'onBWDone':
+        if (!this.#hasChecked)
+          this.#connection.sendCommand(commandChunkStream, 0, '_checkbw', transactions.checkBandwidth, null)
+        this.#hasChecked = true
+        return true
+      case '_onbwcheck':
+      case 'onBWCheck':
+        if (command.transactionId !== 0)
+          this.#connection.sendCommand(commandChunkStream, 0, '_result', command.transactionId, null, 0)
+        return true
+      default:
+        return false
+    }
   }
 }
 
 class Dialogue {
+  phase: PublishPhase = 'connecting'
   readonly #connection: RtmpConnection
-  readonly #streamKey: Secret
+  readonly #target: PublishTarget
   readonly #signal: AbortSignal
-  #count = 0
+  readonly #chatter: Chatter
+  /** Calls whose answers do not matter. */
+  readonly #tolerated = new Set<number>([transactions.checkBandwidth])
 
-  constructor(connection: RtmpConnection, streamKey: Secret, signal: AbortSignal) {
+  constructor(connection: RtmpConnection, target: PublishTarget, signal: AbortSignal) {
     this.#connection = connection
-    this.#streamKey = streamKey
+    this.#target = target
     this.#signal = signal
+    this.#chatter = new Chatter(connection)
   }
 
-  /** The `_result` of a request. Some servers answer with the number 0, so the order decides between those. */
-  async answer(transactionId: number, request: 'connect' | 'createStream'): Promise<Command> {
+  call(name: string, transactionId: number, argument: string): void {
+    this.#tolerated.add(transactionId)
+    this.#connection.sendCommand(commandChunkStream, 0, name, transactionId, null, argument)
+  }
+
+  async answerTo(transactionId: number): Promise<Command> {
     for (;;) {
       const command = await this.#next()
-      const isMeant = command.transactionId === transactionId || command.transactionId === 0
-      if (command.name === '_result' && isMeant && answers(command, request)) return command
-      if (command.name === '_error' && command.transactionId === transactionId) throw this.#refusal(command, request)
-      this.#watch(command)
+      if (command.name !== '_result' && command.name !== '_error') continue
+      if (!this.#answers(command, transactionId)) continue
+      if (command.name === '_error' || isRefusal(informationOf(command))) throw this.#refusal(command)
+      return command
     }
   }
 
-  async published(): Promise<void> {
+  async publishStart(): Promise<void> {
     for (;;) {
       const command = await this.#next()
-      if (command.name === 'onStatus' && textField(statusOf(command), 'code') === 'NetStream.Publish.Start') return
-      // Some servers answer the request itself in place of a status (OBS takes that, too).
-      if (command.name === '_result' && command.transactionId === 5) return
-      if (command.name === '_error' && command.transactionId === 5) throw this.#refusal(command, 'publish')
-      this.#watch(command)
+      // OBS, too, takes a plain result of publish for a start.
+      const answers = command.transactionId === transactions.publish
+      if (command.name === '_error' && answers) throw this.#refusal(command)
+      if (command.name === '_result' && answers) return
+      if (command.name !== 'onStatus') continue
+      if (textField(informationOf(command), 'code') === 'NetStream.Publish.Start') return
     }
   }
 
+  /** The next command that is an answer, with the chatter answered and refusals thrown. */
   async #next(): Promise<Command> {
     for (;;) {
-      if (++this.#count > messagesMax) throw new CodedError('protocol_violation')
-      const command = readCommand(await this.#connection.next(this.#signal))
-      if (command !== undefined) return command
+      const command = readCommand(await this.#message())
+      if (command === undefined || this.#chatter.answered(command)) continue
+      if (command.name === 'close') throw saidClose(this.phase)
+      const isNotice = command.name === 'onStatus' || command.name === 'onFCPublish'
+      if (isNotice && isRefusal(informationOf(command))) throw this.#refusal(command)
+      return command
     }
   }
 
-  /** What may come at any time. */
-  #watch(command: Command): void {
-    if (command.name === 'onBWDone' || command.name === '_onbwcheck') answerBandwidthCheck(this.#connection, command)
-    const redirect = redirectOf(command)
-    if (redirect !== undefined) throw new RedirectError(redirect)
-    const failure = failureOf(command, this.#streamKey)
-    if (failure !== undefined) throw failure
+  async #message(): Promise<Message> {
+    try {
+      return await this.#connection.next(this.#signal)
+    } catch (error) {
+      if (this.#signal.aborted && error === this.#signal.reason) throw error
+      throw connectionFailure(error, this.phase)
+    }
   }
 
-  #refusal(command: Command, request: string): Error {
-    const redirect = redirectOf(command)
-    if (redirect !== undefined) return new RedirectError(redirect)
-    const status = statusOf(command)
-    const description = textField(status, 'description') ?? ''
-    const challenge = readAuthChallenge(description)
-    const words = wordsOf(command, this.#streamKey) || `the destination refused ${request}`
-    if (challenge === 'refused') return new CodedError('publish_denied', words)
-    if (challenge !== undefined) return new AuthenticationNeeded(challenge, words)
-    return new CodedError(codeOf(textField(status, 'code') ?? '', description, 'connect_rejected'), words)
+  /**
+   * Whether an answer belongs to the call. The transaction id says it, except with servers that write 0 (nginx-rtmp) or
+   * numbers of their own: then it must look like it, and each call whose answer does not matter may account for one that does not.
+   */
+  #answers(command: Command, transactionId: number): boolean {
+    if (command.transactionId === transactionId) return true
+    if (this.#tolerated.delete(command.transactionId)) return false
+    if (transactionId === transactions.connect) return true
+    if (command.name === '_result' && command.values.some((value) => typeof value === 'number')) return true
+    for (const tolerated of this.#tolerated) {
+      if (tolerated === transactions.checkBandwidth) continue
+      this.#tolerated.delete(tolerated)
+      return false
+    }
+    return command.name === '_error'
   }
-}
 
-/** Tells the answer to connect (an object with a code) from that to createStream (a number) when neither has its own number. */
-function answers(command: Command, request: 'connect' | 'createStream'): boolean {
-  if (command.transactionId !== 0) return true
-  return request === 'createStream' ? typeof command.values[1] === 'number' : statusOf(command) instanceof Map
-}
+  #refusal(command: Command): Error {
+    const information = informationOf(command)
+    const url = redirectOf(information, this.#target.streamKey)
+    if (url !== undefined)
+      return this.#target.redirectsLeft > 0 ? new RedirectError(url) : new CodedError('redirect_loop')
+    const login = this.#login(textField(information, 'description') ?? '')
+    if (login !== undefined) return login
+    const { streamKey, password } = this.#target
+    return refusal(command, this.phase, password === undefined ? [streamKey] : [streamKey, password])
+  }
 
-function answerBandwidthCheck(connection: RtmpConnection, command: Command): void {
-  if (command.name === 'onBWDone')
-    connection.controlSink(
-      writeCommand({ chunkStreamId: commandChunkStream, messageStreamId: 0, chunkSize }, '_checkbw', 8, null),
+  /** What follows from a refusal that is about a login; undefined when it is not. */
+  #login(description: string): Error | undefined {
+    const challenge = readChallenge(description)
+    if (challenge === undefined) return undefined
+    const { username, password, app, authenticationQuery = '' } = this.#target
+    if (username === undefined || password === undefined)
+      return new CodedError(
+        'publish_denied',
+        'The destination asks for a login. Give the output the username and password that the platform shows.',
+      )
+    const denied = new CodedError(
+      'publish_denied',
+      'The destination refused the login. Check username and password of the output.',
     )
-  else if (command.transactionId !== 0)
-    connection.controlSink(
-      writeCommand(
-        { chunkStreamId: commandChunkStream, messageStreamId: 0, chunkSize },
-        '_result',
-        command.transactionId,
-        null,
-      ),
+    if (challenge.step === 'denied') return denied
+    if (challenge.step === 'name')
+      return authenticationQuery === '' ? new AuthenticationNeeded(namingQuery(challenge.scheme, username)) : denied
+    if (authenticationQuery.includes('&response=')) return denied
+    const nonce = randomBytes(4).toString('hex')
+    const credentials = { username, password }
+    return new AuthenticationNeeded(
+      challenge.scheme === 'adobe'
+        ? adobeQuery(credentials, challenge.parameters, nonce)
+        : llnwQuery(credentials, challenge.parameters, app, nonce),
     )
-}
-
-/** The object that tells level, code and description: the second value in most servers, the first in some. */
-function statusOf(command: Command): AmfValue {
-  return (
-    command.values.find((value) => value instanceof Map && textField(value, 'code') !== undefined) ?? command.values[1]
-  )
-}
-
-function redirectOf(command: Command): string | undefined {
-  if (command.name !== '_error' && command.name !== 'onStatus') return undefined
-  const details = field(statusOf(command), 'ex')
-  const code = field(details, 'code')
-  return code === 302 ? textField(details, 'redirect') : undefined
-}
-
-/** Any status of level error, and the command `close`, end a publish; what the code means is for the person. */
-function failureOf(command: Command, streamKey: Secret): CodedError | undefined {
-  if (command.name === 'close') return new CodedError('connection_reset', 'The destination sent close.')
-  if (command.name !== 'onStatus') return undefined
-  const status = statusOf(command)
-  const code = textField(status, 'code') ?? ''
-  if (textField(status, 'level') !== 'error' && !/^NetConnection\.Connect\.(?:Closed|Rejected|Failed)$/.test(code))
-    return undefined
-  const description = textField(status, 'description') ?? ''
-  return new CodedError(codeOf(code, description, 'publish_denied'), wordsOf(command, streamKey))
-}
-
-function codeOf(code: string, description: string, otherwise: OutputErrorCode): OutputErrorCode {
-  if (/BadName/i.test(code) || /already (?:publish|exist|connect)/i.test(description)) return 'already_publishing'
-  if (/Denied|InvalidSign|Unauthorized|Rejected$|Forbidden/i.test(code) && code.startsWith('NetStream'))
-    return 'publish_denied'
-  if (/codec/i.test(code) || /codec/i.test(description)) return 'codec_refused'
-  if (/^NetConnection\.Connect\.Closed/.test(code)) return 'connection_reset'
-  if (/^NetConnection/.test(code)) return 'connect_rejected'
-  return otherwise
-}
-
-/** The destination's own words, fit to be shown: "NetStream.Publish.BadName: Already publishing". */
-function wordsOf(command: Command, streamKey: Secret): string {
-  const status = statusOf(command)
-  const code = textField(status, 'code') ?? ''
-  const description = textField(status, 'description') ?? ''
-  const words = code !== '' && description !== '' && code !== description ? `${code}: ${description}` : code || description
-  return cleanWords(words, streamKey)
-}
-
-/** Words of a stranger: without control characters, without the key, not longer than a line. */
-export function cleanWords(words: string, streamKey: Secret): string {
-  const key = streamKey.reveal()
-  const hidden = key.length >= 4 ? words.replaceAll(key, '[key]').replaceAll((key.split('?')[0] || key), '[key]') : words
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
-  return hidden.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ').trim().slice(0, 200)
-}
-
-function readCapabilities(connected: Command): ServerCapabilities {
-  let list: AmfValue
-  let video: AmfValue
-  let audio: AmfValue
-  let extended = 0
-  for (const value of connected.values) {
-    list ??= field(value, 'fourCcList')
-    video ??= field(value, 'videoFourCcInfoMap')
-    audio ??= field(value, 'audioFourCcInfoMap')
-    const caps = field(value, 'capsEx')
-    if (typeof caps === 'number') extended |= caps
   }
-  const listed = Array.isArray(list) ? list.filter((item) => typeof item === 'string') : undefined
-  const named = (map: AmfValue): string[] | undefined => (map instanceof Map ? [...map.keys()] : undefined)
-  return {
-    videoCodecs: named(video) ?? listed,
-    audioCodecs: named(audio) ?? listed,
-    multitrack: (extended & 2) !== 0,
-    modEx: (extended & 4) !== 0,
-  }
+}
+
+function withQuery(text: string, query: string | undefined): string {
+  if (query === undefined) return text
+  return `${text}${text.includes('?') ? '&' : '?'}${query}`
+}
+
+function streamIdOf(command: Command): number {
+  const id = command.values.find((value) => typeof value === 'number')
+  if (id === undefined || !Number.isInteger(id) || id < 0 || id > 0xffffffff)
+    throw new CodedError('protocol_violation', 'The destination answered createStream without a stream id.')
+  return id
 }
