@@ -68,10 +68,7 @@ function checkNames(text: string): void {
         top.at = name
         if (name === '__proto__') throw invalid(pointer(), 'The name `__proto__` cannot be used. Choose another name.')
         if (top.names.has(name))
-          throw invalid(
-            pointer(),
-            'The same name stands twice in one object. Leave only the one whose value is meant.',
-          )
+          throw invalid(pointer(), 'The same name stands twice in one object. Leave only the one whose value is meant.')
         top.names.add(name)
         break
       }

@@ -1,0 +1,61 @@
+import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
+import type { Clock } from '../clock.ts'
+import type { LiveInputId, OutputId } from '../model/id.ts'
+import type { InputFigures, InputHealth, OutputHealth } from '../model/status.ts'
+
+/** Figures come once a second; these many are missing before they no longer count as what is going on now. */
+const freshMs = 5_000
+
+/** The newest figures of each running broadcast, from the bus. Lives from its construction to `close()`. */
+export class LatestFigures {
+  readonly #clock: Clock
+  readonly #isInput: (uid: LiveInputId) => boolean
+  readonly #latest = new Map<LiveInputId, { readonly figures: InputFigures; readonly arrivedAt: number }>()
+  readonly #unsubscribe: Unsubscribe
+  #sweptAt: number
+
+  /** @param isInput figures of what is no live input are not kept. */
+  constructor(options: { bus: Bus; clock: Clock; isInput: (uid: LiveInputId) => boolean }) {
+    this.#clock = options.clock
+    this.#isInput = options.isInput
+    this.#sweptAt = options.clock.monotonicMs()
+    this.#unsubscribe = options.bus.subscribe('figures.>', (message) => this.#remember(message))
+  }
+
+  ofInput(uid: LiveInputId): InputHealth | undefined {
+    return this.#fresh(uid)?.input
+  }
+
+  ofOutput(input: LiveInputId, output: OutputId): OutputHealth | undefined {
+    return this.#fresh(input)?.outputs[output]
+  }
+
+  close(): void {
+    this.#unsubscribe()
+  }
+
+  #fresh(uid: LiveInputId): InputFigures | undefined {
+    const latest = this.#latest.get(uid)
+    return latest && this.#clock.monotonicMs() - latest.arrivedAt <= freshMs ? latest.figures : undefined
+  }
+
+  #remember(message: Plain): void {
+    if (!isFigures(message)) return
+    const now = this.#clock.monotonicMs()
+    if (this.#isInput(message.inputId)) this.#latest.set(message.inputId, { figures: message, arrivedAt: now })
+    if (now - this.#sweptAt < freshMs) return
+    this.#sweptAt = now
+    for (const [uid, { arrivedAt }] of this.#latest) if (now - arrivedAt > freshMs) this.#latest.delete(uid)
+  }
+}
+
+/** Written by our own `live/` once a second for each broadcast: a look at the outline is enough. */
+function isFigures(message: unknown): message is InputFigures {
+  if (typeof message !== 'object' || message === null) return false
+  const { inputId, input, outputs } = message as Partial<InputFigures>
+  return typeof inputId === 'string' && isObject(input) && isObject(outputs)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}

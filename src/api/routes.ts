@@ -1,0 +1,91 @@
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  RawReplyDefaultExpression,
+  RawRequestDefaultExpression,
+  RawServerDefault,
+} from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import { type AccountId, isId } from '../model/id.ts'
+import type { Accounts } from './accounts.ts'
+import { authenticate } from './auth.ts'
+import { noRoute, notAuthenticated } from './envelope.ts'
+import { addLiveInputRoutes } from './live-inputs.ts'
+import { addOutputRoutes } from './outputs.ts'
+import type { Projection } from './projection.ts'
+import { idParams } from './schemas.ts'
+import type { Wire } from './wire.ts'
+import type { Wishes } from './wishes.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The body as it was sent, before the schema left out what it does not know. */
+    sentBody: unknown
+  }
+}
+
+export type HttpRoutes = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+/** Routes behind authentication, below one account. */
+export type AccountRoutes = HttpRoutes
+
+/** What the routes are made of. */
+export type Parts = {
+  readonly projection: Projection
+  readonly wishes: Wishes
+  readonly wire: Wire
+  readonly outputsMax: number
+}
+
+/**
+ * Everything below /accounts/{account_id}. Who asks, whether the ids are ids and whether the token may do this is settled before
+ * a byte of the body is read.
+ */
+export function addAccountRoutes(routes: AccountRoutes, accounts: Accounts, parts: Parts): void {
+  routes.addHook('onRequest', async (request) => {
+    if (request.method === 'OPTIONS') return
+    const principal = await authenticate(request.headers, accounts)
+    const params = request.params as Readonly<Record<string, string>>
+    for (const name of idParams) if (params[name] !== undefined && !isId(params[name])) throw noRoute(request.url)
+    const right = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
+    if (!principal.mayUse(params['account_id'] as AccountId, right)) throw notAuthenticated()
+  })
+  answerOtherMethods(routes, () => {
+    addLiveInputRoutes(routes, parts)
+    addOutputRoutes(routes, parts)
+  })
+}
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+/** For every path that `add` adds: OPTIONS says which methods it has, the others of `methods` are refused with 405. */
+function answerOtherMethods(routes: AccountRoutes, add: () => void): void {
+  const methodsOf = new Map<string, Set<string>>()
+  let isAdding = true
+  routes.addHook('onRoute', (route) => {
+    if (!isAdding) return
+    const known = methodsOf.get(route.routePath) ?? new Set(['OPTIONS'])
+    for (const method of [route.method].flat()) known.add(method)
+    methodsOf.set(route.routePath, known)
+  })
+  add()
+  isAdding = false
+  for (const [url, known] of methodsOf) {
+    const allow = [...known].join(', ')
+    routes.route({ method: 'OPTIONS', url, handler: (_, reply) => reply.code(204).header('allow', allow).send() })
+    routes.route({
+      method: methods.filter((method) => !known.has(method)),
+      url,
+      handler: (request, reply) => {
+        reply.header('allow', allow)
+        throw noRoute(request.url, 405)
+      },
+    })
+  }
+}

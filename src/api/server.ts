@@ -1,0 +1,270 @@
+import { randomInt } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
+import type { InjectOptions } from 'fastify'
+import {
+  type FastifyError,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+  type LightMyRequestResponse,
+} from 'fastify'
+import type { z } from 'zod'
+import type { Bus } from '../bus/bus.ts'
+import type { Clock } from '../clock.ts'
+import { CodedError } from '../errors.ts'
+import type { SecretCipher } from '../model/live-input.ts'
+import type { Store } from '../store/store.ts'
+import type { Accounts } from './accounts.ts'
+import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
+import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
+import { LatestFigures } from './figures.ts'
+import { parseJsonBody } from './json-body.ts'
+import type { ApiLog } from './log.ts'
+import { type OwnerIsAlive, Projection } from './projection.ts'
+import { addAccountRoutes, type HttpRoutes } from './routes.ts'
+import { type IngestAddresses, Wire } from './wire.ts'
+import { Wishes } from './wishes.ts'
+
+export type ApiOptions = {
+  readonly store: Store
+  readonly bus: Bus
+  readonly cipher: SecretCipher
+  readonly clock: Clock
+  readonly log: ApiLog
+  readonly accounts: Accounts
+  /** Asked at every answer: ports may be chosen by the system, and known later than the API is made. */
+  readonly addresses: () => IngestAddresses
+  readonly limits: { readonly liveInputsMax: number; readonly outputsMax: number }
+  readonly ownerIsAlive: OwnerIsAlive
+  /** What else must be up before /readyz says so. */
+  readonly isReady?: () => boolean
+  /** 0 to 1. */
+  readonly random?: () => number
+}
+
+/** Everything over HTTP. Made by `createApi`, owned by the app, closed before the store and the bus are. */
+export interface Api extends AsyncDisposable {
+  /** @returns where it listens. @throws the system's error: EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EACCES. */
+  listen(host: string, port: number): Promise<AddressInfo>
+  /** The same API over TLS. `renew` puts a new certificate into force for connections to come. */
+  listenTls(host: string, port: number, tls: SecureContextOptions): Promise<AddressInfo & TlsListener>
+  ready(): boolean
+  /** A request without a socket, for tests. */
+  inject(request: InjectOptions): Promise<LightMyRequestResponse>
+  /** Requests under way get a moment to end; then every connection is cut. */
+  close(): Promise<void>
+}
+
+export type TlsListener = { readonly renew: (tls: SecureContextOptions) => void }
+
+/** The largest meta and the longest recording settings are far below; a stranger's upload ends here. */
+export const bodyBytesMax = 100 * 1024
+/** A request arrives whole within this time, however slowly it is sent. */
+const requestDurationMsMax = 30_000
+/** An upload that is too large is read on for so many bytes, so that the answer is not lost in a connection reset. */
+const drainBytesMax = 4 * 1024 * 1024
+const drainMsMax = 2_000
+const closeMsMax = 2_000
+
+/** Resolves when everything that the store holds can be read. @throws Refusal 11503 when the store does not answer in time. */
+export async function createApi(options: ApiOptions): Promise<Api> {
+  const { store, bus, cipher, clock, log, limits } = options
+  const ending = new AbortController()
+  const projection = new Projection({ store, cipher, clock, log, ownerIsAlive: options.ownerIsAlive })
+  const figures = new LatestFigures({ bus, clock, isInput: (uid) => projection.isInput(uid) })
+  const wire = new Wire({ projection, figures, addresses: options.addresses })
+  const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
+  const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
+  const ready = () => projection.isCurrent() && (options.isReady?.() ?? true)
+
+  const app: HttpRoutes = fastify({
+    bodyLimit: bodyBytesMax,
+    requestTimeout: requestDurationMsMax,
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+    frameworkErrors: (_error, request, reply) => answerError(noRoute(request.url), request, reply, log),
+    clientErrorHandler: answerBrokenRequest,
+  })
+  app.setValidatorCompiler(({ schema, httpPart }) => (sent: unknown) => {
+    const read = (schema as z.ZodType).safeParse(sent)
+    if (read.success) return { value: read.data }
+    return { error: httpPart === 'params' ? noRoute('') : refusalOf(read.error) }
+  })
+  // What the schemas of answers say is tested, not checked again at every request.
+  app.setSerializerCompiler(() => (answer) => JSON.stringify(answer))
+  app.setErrorHandler((error, request, reply) => answerError(error, request, reply, log))
+  app.setNotFoundHandler((request) => {
+    throw noRoute(request.url)
+  })
+
+  app.decorateRequest('sentBody', undefined)
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, bytes: Buffer) => {
+      if (request.routeOptions.schema?.body === undefined) return undefined
+      request.sentBody = bytes.length === 0 ? {} : parseJsonBody(bytes)
+      return request.sentBody
+    },
+  )
+  app.addHook('onRequest', async (request, reply) => {
+    // Whatever the client calls it: the documented curl lines send their JSON as a form, or as nothing at all.
+    request.raw.headers['content-type'] = 'application/json'
+    reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
+  })
+
+  app.get('/healthz', () => ({ status: 'ok' }))
+  app.get('/readyz', (_request, reply) =>
+    ready() ? { status: 'ready' } : reply.code(503).send({ status: 'starting or stopping' }),
+  )
+  await app.register(
+    async (routes) =>
+      addAccountRoutes(routes as unknown as HttpRoutes, options.accounts, {
+        projection,
+        wishes,
+        wire,
+        outputsMax: limits.outputsMax,
+      }),
+    { prefix: '/client/v4' },
+  )
+  await app.ready()
+
+  const tlsServers: HttpsServer[] = []
+  const api: Api = {
+    async listen(host, port) {
+      await app.listen({ host, port })
+      return app.server.address() as AddressInfo
+    },
+    async listenTls(host, port, tls) {
+      const server = createHttpsServer({ ...tls, requestTimeout: requestDurationMsMax }, app.routing)
+      server.on('clientError', answerBrokenRequest)
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen({ host, port }, () => {
+          server.off('error', reject)
+          resolve()
+        })
+      })
+      tlsServers.push(server)
+      return { ...(server.address() as AddressInfo), renew: (next) => server.setSecureContext(next) }
+    },
+    ready,
+    inject: (request) => app.inject(request),
+    async close() {
+      ending.abort()
+      figures.close()
+      const servers = [app.server, ...tlsServers]
+      const cancel = clock.after(closeMsMax, () => {
+        for (const server of servers) server.closeAllConnections()
+      })
+      await Promise.all([
+        app.close(),
+        ...tlsServers.map((server) => new Promise((resolve) => server.close(resolve).closeIdleConnections())),
+      ])
+      cancel()
+    },
+    [Symbol.asyncDispose]: () => api.close(),
+  }
+
+  using deadline = new Deadline(clock, storeDeadlineMs)
+  try {
+    await deadline.race(projection.start(ending.signal))
+  } catch (error) {
+    await api.close()
+    throw error instanceof DeadlinePassed ? refused(503, { cause: error }) : error
+  }
+  return api
+}
+
+async function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: ApiLog): Promise<void> {
+  const refusal = asRefusal(error)
+  if (refusal.status >= 500)
+    log.error({ method: request.method, route: request.routeOptions?.url, err: error }, 'a request could not be served')
+  if (refusal.status === 413) await drain(request.raw)
+  reply.code(refusal.status).headers(refusal.headers).type('application/json; charset=utf-8')
+  await reply.serializer(JSON.stringify).send(failure(refusal.errors))
+}
+
+/** Everything that can go wrong, as what is answered. */
+function asRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error
+  if (error instanceof DeadlinePassed) return refused(503, { headers: { 'retry-after': '1' }, cause: error })
+  if (error instanceof CodedError) return refusalOfStore(error)
+  const { code, statusCode } = error as Partial<FastifyError>
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return refused(413, { cause: error })
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return invalid('', 'The request cannot be read. Check its headers, above all Content-Length.')
+  return refused(500, { cause: error })
+}
+
+function refusalOfStore(error: CodedError): Refusal {
+  switch (error.code) {
+    case 'store_full':
+      return refused(507, { cause: error })
+    case 'store_closed':
+      return refused(503, { headers: { 'retry-after': '1' }, cause: error })
+    case 'revision_conflict':
+      return refused(409, { cause: error })
+    case 'value_too_large':
+      return invalid('', 'The live input and its outputs together are too large. Shorten its meta, or delete outputs.')
+    default:
+      return refused(500, { cause: error })
+  }
+}
+
+function refusalOf(error: z.ZodError): Refusal {
+  return invalidBecause(
+    error.issues.map((issue) => ({
+      code: issue.code === 'custom' && issue.params?.['code'] === 10060 ? 10060 : 10005,
+      message: issue.message,
+      source: { pointer: jsonPointer(issue.path) },
+    })),
+  )
+}
+
+/** A client that is still sending does not read the answer when the connection is reset under it. */
+function drain(request: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    if (request.readableEnded || request.destroyed) return resolve()
+    let seenBytes = 0
+    const done = () => {
+      clearTimeout(timer)
+      request.off('data', count).off('close', done).off('end', done)
+      resolve()
+    }
+    const count = (bytes: Buffer) => {
+      seenBytes += bytes.length
+      if (seenBytes > drainBytesMax) done()
+    }
+    const timer = setTimeout(done, drainMsMax)
+    request.on('data', count).once('end', done).once('close', done).resume()
+  })
+}
+
+/** What is no HTTP, or never arrives whole, has no request to answer through. */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket | import('node:stream').Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const refusal =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? refused(408)
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? refused(431)
+        : invalid('', 'This is not a valid HTTP request.')
+  const body = JSON.stringify(failure(refusal.errors))
+  const phrases: Record<number, string> = {
+    400: 'Bad Request',
+    408: 'Request Timeout',
+    431: 'Request Header Fields Too Large',
+  }
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${phrases[refusal.status]}\r\nconnection: close\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,73 @@
+import type { LiveInput, Output } from '../model/live-input.ts'
+import type { LatestFigures } from './figures.ts'
+import type { Projection } from './projection.ts'
+import type { WireLiveInput, WireLiveInputItem, WireOutput } from './schemas.ts'
+
+/** Where encoders publish to; a listener that is off is left out. */
+export type IngestAddresses = { readonly rtmpUrl?: string; readonly rtmpsUrl?: string }
+
+/** From what people want and what is going on to what the API answers. */
+export class Wire {
+  readonly #projection: Projection
+  readonly #figures: LatestFigures
+  readonly #addresses: () => IngestAddresses
+
+  constructor(options: { projection: Projection; figures: LatestFigures; addresses: () => IngestAddresses }) {
+    this.#projection = options.projection
+    this.#figures = options.figures
+    this.#addresses = options.addresses
+  }
+
+  liveInput(input: LiveInput): WireLiveInput {
+    const { rtmpUrl, rtmpsUrl } = this.#addresses()
+    const streamKey = input.streamKey.reveal()
+    const health = this.#figures.ofInput(input.uid)
+    return {
+      uid: input.uid,
+      ...(rtmpsUrl !== undefined && { rtmps: { url: rtmpsUrl, streamKey } }),
+      ...(rtmpUrl !== undefined && { rtmp: { url: rtmpUrl, streamKey } }),
+      created: input.created,
+      modified: input.modified,
+      meta: input.meta,
+      ...keptOnWire(input),
+      status: (this.#projection.status(input.uid)?.status ?? null) as WireLiveInput['status'],
+      enabled: input.enabled,
+      ...(input.keysRotatedAt !== undefined && { keysRotatedAt: input.keysRotatedAt }),
+      ...(health && { health: health as WireLiveInput['health'] & {} }),
+    }
+  }
+
+  liveInputItem(input: LiveInput): WireLiveInputItem {
+    return {
+      uid: input.uid,
+      id: input.uid,
+      created: input.created,
+      modified: input.modified,
+      meta: input.meta,
+      ...keptOnWire(input),
+      enabled: input.enabled,
+    }
+  }
+
+  output(input: LiveInput, output: Output): WireOutput {
+    const known = this.#projection.status(output.uid)
+    const figures = this.#figures.ofOutput(input.uid, output.uid)
+    const lastError = figures?.lastError ?? known?.lastError
+    return {
+      uid: output.uid,
+      url: output.url,
+      streamKey: output.streamKey.reveal(),
+      enabled: output.enabled,
+      status: (known?.status ?? null) as WireOutput['status'],
+      ...((figures || lastError) && { health: { ...figures, ...(lastError && { lastError }) } }),
+    }
+  }
+}
+
+/**
+ * Which of the fields that are kept for later (recording, defaultCreator, …) an answer shows: none, as long as they have no
+ * effect. An answer that showed `recording: {mode: "automatic"}` would promise a recording that nobody makes.
+ */
+function keptOnWire(_input: LiveInput): Record<never, never> {
+  return {}
+}
