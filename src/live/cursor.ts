@@ -179,6 +179,8 @@ export class Cursor implements LogReader {
         this.#findMessage()
         continue
       }
+      // In step until a moment ago: the message under way is finished first.
+      if (this.#findMessage()) continue
       const sequence = this.#sequence()
       if (this.#leavesOut(sequence)) {
         this.#passOver(sequence)
@@ -288,9 +290,10 @@ export class Cursor implements LogReader {
   #findMessage(): boolean {
     const sequence = this.#sequence()
     const start = this.#log.positionOf(sequence)
+    if (this.#position === start) return false
     this.#bodyStart = start + sharedHeaderBytes
-    this.#messageEnd = sequence === this.#log.nextSequence ? start : this.#log.endOf(sequence)
-    return this.#position > start
+    this.#messageEnd = this.#log.endOf(sequence)
+    return true
   }
 
   /** Starts a message out of step. @returns the own header (or the whole message), or undefined for the shared bytes. */

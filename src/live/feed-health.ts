@@ -11,7 +11,6 @@ type Second = { bytes: number; frames: number; mediaMs: number; wallMs: number }
  * What an encoder sends, measured: not what its metadata says. Owned by an InputSession for as long as a broadcast is open.
  */
 export class FeedHealth {
-  readonly #clock: Clock
   readonly #maxBitrateKbps: number
   readonly #connectedAt: string
   readonly #seconds: Second[] = []
@@ -27,7 +26,6 @@ export class FeedHealth {
   #tickedAtMs: number
 
   constructor(clock: Clock, maxBitrateKbps: number) {
-    this.#clock = clock
     this.#maxBitrateKbps = maxBitrateKbps
     this.#connectedAt = new Date(clock.now()).toISOString()
     this.#tickedAtMs = clock.monotonicMs()

@@ -1,0 +1,270 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions, type Server as TlsServer } from 'node:tls'
+import type { Clock } from '../clock.ts'
+import { CodedError, type IngestErrorCode, sentenceOf } from '../errors.ts'
+import type { Log } from '../log.ts'
+import { acceptPublish, handlePublisherCommand, type PublishRequest, sendEnd } from '../rtmp/accept-publish.ts'
+import { publisherLimits, unknownPeerLimits } from '../rtmp/chunk-reader.ts'
+import { ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
+import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
+import type { Publisher } from './input-session.ts'
+import type { Supervisor } from './supervisor.ts'
+
+/** From the first byte to the publish; encoders need less than one second, a slow link three. */
+const handshakeMs = 5_000
+const publishMs = 10_000
+const tlsHandshakeMs = 5_000
+/** After so long without a byte the socket is given up; the broadcast itself was held long before. */
+const idleMs = 60_000
+/** After the last words, for the encoder to close; then it is cut. */
+const farewellMs = 1_000
+/** Connections that have not published yet, from everywhere: each may hold some hundred kilobytes. */
+const unpublishedMax = 1_000
+
+export type IngestParts = {
+  readonly supervisor: Supervisor
+  readonly clock: Clock
+  readonly log: Log
+  /** Above this, reading is paced (MAX_INGEST_KBPS). */
+  readonly maxIngestKbps: number
+}
+
+export type Listening = {
+  readonly port: number
+  /** New certificate, for new connections. */
+  setSecureContext(options: { readonly cert: string; readonly key: string }): void
+}
+
+/**
+ * The listeners for encoders: RTMP and RTMPS, one session for each socket. Owned by the app; `close()` stops listening and cuts who has
+ * not published; publishers are ended by the supervisor.
+ */
+export class IngestServer {
+  readonly #parts: IngestParts
+  readonly #servers: Server[] = []
+  readonly #sockets = new Set<Socket>()
+  #unpublished = 0
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts
+  }
+
+  /** @param tls for RTMPS. @throws the error of listen (EADDRINUSE, EACCES, …). */
+  async listen(host: string, port: number, tls?: TlsOptions): Promise<Listening> {
+    const server =
+      tls === undefined
+        ? createServer({ noDelay: true }, (socket) => this.#welcome(socket))
+        : createTlsServer({ ...tls, noDelay: true, minVersion: 'TLSv1.2', handshakeTimeout: tlsHandshakeMs }, (socket) =>
+            this.#welcome(socket),
+          )
+    // Scanners and wrong protocols: the socket is closed by Node, and there is nothing more to say.
+    server.on('tlsClientError', () => {})
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, backlog: 1024 }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    // Out of file descriptors: accepted again when there are some.
+    server.on('error', (error) => this.#parts.log.error({ err: error }, 'a listener failed'))
+    this.#servers.push(server)
+    const address = server.address()
+    return {
+      port: typeof address === 'object' && address !== null ? address.port : port,
+      setSecureContext: (options) => {
+        if (tls !== undefined) (server as TlsServer).setSecureContext({ ...options, minVersion: 'TLSv1.2' })
+      },
+    }
+  }
+
+  /** No new encoders. */
+  stopListening(): void {
+    for (const server of this.#servers) server.close()
+  }
+
+  /** Cuts whoever is still connected. */
+  close(): void {
+    this.stopListening()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #welcome(socket: Socket): void {
+    socket.on('error', () => {})
+    if (this.#unpublished >= unpublishedMax) {
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    this.#unpublished++
+    const published = once(() => this.#unpublished--)
+    const log = this.#parts.log.child({ remote: socket.remoteAddress ?? '' })
+    this.#session(socket, log, published)
+      .catch((error) => log.error({ err: error }, 'an ingest session failed in a way that is a mistake of ours'))
+      .finally(() => {
+        published()
+        socket.destroy()
+      })
+  }
+
+  /** One encoder: handshake, dialogue, publish, relay, end. */
+  async #session(socket: Socket, log: Log, published: () => void): Promise<void> {
+    const accepted = await this.#accept(socket, log)
+    if (accepted === undefined) return
+    const { connection, request } = accepted
+
+    const cut = new AbortController()
+    const publisher: Publisher = { cut: (reason) => cut.abort(reason) }
+    const seat = await this.#parts.supervisor.seat(request.candidateKeys, publisher)
+    if ('refused' in seat) {
+      log.warn({ code: seat.refused }, 'a publisher was refused')
+      request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused))
+      await this.#farewell(connection)
+      return
+    }
+    published()
+    const inputLog = log.child({ inputId: seat.input.uid })
+    inputLog.info({ encoder: request.flashVersion }, 'an encoder publishes')
+    connection.limits = publisherLimits
+    request.start()
+    const how = await this.#relay(socket, connection, request, cut.signal, (message) => seat.feed.publish(message))
+    seat.leave(how === 'goodbye' ? 'goodbye' : 'vanished')
+    inputLog.info({ how, bytes: seat.feed.bytes, messages: seat.feed.messages }, 'an encoder has left')
+    if (cut.signal.aborted) {
+      const reason = cut.signal.reason as IngestErrorCode
+      sendEnd(connection, request.messageStreamId, 'NetStream.Publish.BadName', sentenceOf(reason))
+    }
+    await this.#farewell(connection)
+  }
+
+  /** Handshake and dialogue. @returns undefined when that failed, which has been logged. */
+  async #accept(
+    socket: Socket,
+    log: Log,
+  ): Promise<{ connection: RtmpConnection; request: PublishRequest } | undefined> {
+    const { clock } = this.#parts
+    const deadline = new AbortController()
+    let cancel = clock.after(handshakeMs, () => deadline.abort(new CodedError('handshake_timeout')))
+    try {
+      const connection = await RtmpConnection.accept(socket, {
+        limits: unknownPeerLimits,
+        now: () => clock.monotonicMs(),
+        signal: deadline.signal,
+      })
+      cancel()
+      cancel = clock.after(publishMs, () => deadline.abort(new CodedError('publish_not_received')))
+      return { connection, request: await acceptPublish(connection, { signal: deadline.signal }) }
+    } catch (error) {
+      logFailure(log, error)
+      return undefined
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Until the encoder says goodbye, is cut by us, goes silent for too long, or its connection ends. */
+  #relay(
+    socket: Socket,
+    connection: RtmpConnection,
+    request: PublishRequest,
+    cut: AbortSignal,
+    publish: (message: Message) => boolean,
+  ): Promise<'goodbye' | 'cut' | 'vanished'> {
+    return new Promise((resolve) => {
+      const pace = new Pace(socket, this.#parts.clock, this.#parts.maxIngestKbps)
+      let bytesAtCheck = -1
+      const watchIdle = () => {
+        if (connection.bytesReceived === bytesAtCheck) finish('vanished')
+        else {
+          bytesAtCheck = connection.bytesReceived
+          cancelIdle = this.#parts.clock.after(idleMs / 2, watchIdle)
+        }
+      }
+      let cancelIdle = this.#parts.clock.after(idleMs / 2, watchIdle)
+      const finish = (how: 'goodbye' | 'cut' | 'vanished') => {
+        cancelIdle()
+        pace.stop()
+        connection.relay(() => {})
+        resolve(how)
+      }
+      cut.addEventListener('abort', () => finish('cut'), { once: true })
+      connection.signal.addEventListener('abort', () => finish('vanished'), { once: true })
+      connection.relay((message) => {
+        if (publish(message)) {
+          pace.spend(message.body.length)
+          return
+        }
+        if (message.type !== messageTypes.amf0Command && message.type !== messageTypes.amf3Command) return
+        if (handlePublisherCommand(message, connection, request.messageStreamId) === 'ended') finish('goodbye')
+      })
+      if (cut.aborted) finish('cut')
+      else if (connection.signal.aborted) finish('vanished')
+    })
+  }
+
+  /** Sends what is pending, and waits a moment for the encoder to close. */
+  async #farewell(connection: RtmpConnection): Promise<void> {
+    if (connection.signal.aborted) return
+    connection.end()
+    await new Promise<void>((resolve) => {
+      const cancel = this.#parts.clock.after(farewellMs, resolve)
+      void connection.closed.then(() => {
+        cancel()
+        resolve()
+      })
+    })
+    connection.close()
+  }
+}
+
+/** Pauses a socket that sends faster than it may, on the average of a second. */
+class Pace {
+  readonly #socket: Socket
+  readonly #clock: Clock
+  readonly #bytesPerSecond: number
+  #left: number
+  #resume = () => {}
+
+  constructor(socket: Socket, clock: Clock, kbps: number) {
+    this.#socket = socket
+    this.#clock = clock
+    this.#bytesPerSecond = (kbps * 1000) / 8
+    this.#left = this.#bytesPerSecond
+    this.#refillAtMs = clock.monotonicMs()
+  }
+  #refillAtMs: number
+
+  spend(bytes: number): void {
+    this.#left -= bytes
+    if (this.#left > 0) return
+    const now = this.#clock.monotonicMs()
+    const earned = ((now - this.#refillAtMs) / 1000) * this.#bytesPerSecond
+    this.#refillAtMs = now
+    this.#left = Math.min(this.#bytesPerSecond, this.#left + earned)
+    if (this.#left > 0) return
+    this.#socket.pause()
+    this.#resume = this.#clock.after((-this.#left / this.#bytesPerSecond) * 1000 + 10, () => this.#socket.resume())
+  }
+
+  stop(): void {
+    this.#resume()
+  }
+}
+
+function logFailure(log: Log, error: unknown): void {
+  // Port scanners and health checks open a connection and go: not worth a line that anybody reads.
+  if (error instanceof ConnectionClosed) log.debug({}, 'a connection ended before it published')
+  else if (error instanceof CodedError) log.info({ code: error.code }, 'a connection ended before it published')
+  else if (error instanceof ProtocolError) log.info({ reason: error.reason }, 'a connection did not keep to RTMP')
+  else log.info({ reason: (error as Error)?.message }, 'a connection ended before it published')
+}
+
+function once(act: () => void): () => void {
+  let done = false
+  return () => {
+    if (done) return
+    done = true
+    act()
+  }
+}
