@@ -45,7 +45,9 @@ export async function openDataDir(configured: string): Promise<DataDir> {
         throw unusable(path, `is open to other users (mode ${octal(mode)}); close it with \`chmod 700 ${path}\``)
       await chmod(path, 0o700)
     }
-    await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    // Only doing it tells: rights, a read-only file system and a full disk all look different from outside.
+    await readdir(path)
+    await rmdir(await mkdtemp(join(path, '.probe-')))
   } catch (error) {
     throw explained(path, error)
   }
