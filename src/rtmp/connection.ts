@@ -362,7 +362,8 @@ export class RtmpConnection {
   }
 
   #write(bytes: Buffer): void {
-    if (this.signal.aborted || !this.#stream.writable) return
+    // A peer that has half-closed may still read.
+    if (!this.#stream.writable) return
     this.#stream.write(bytes)
     if (this.#stream.writableLength > unsentBytesMax)
       this.close(new ProtocolError('the peer does not read its answers'))

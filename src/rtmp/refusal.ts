@@ -50,10 +50,10 @@ export function refusal(
 
 function codeOf(code: string, description: string, phase: PublishPhase): OutputErrorCode {
   if (/BadName$/i.test(code) || /already (?:publishing|exists|in use)/i.test(description)) return 'already_publishing'
-  if (/^NetStream\.Publish\.(?:Denied|Rejected|InvalidSign|Unauthorized)/i.test(code)) return 'publish_denied'
-  if (/(?:authfailed|nosuchuser|unauthori[sz]ed|access denied)/i.test(description)) return 'publish_denied'
   if (/codec/i.test(code) || /codec.*\b(?:not|un)|(?:not |un)(?:supported|known|allowed).*codec/i.test(description))
     return 'codec_refused'
+  if (/^NetStream\.Publish\.(?:Denied|Rejected|InvalidSign|Unauthorized)/i.test(code)) return 'publish_denied'
+  if (/(?:authfailed|nosuchuser|unauthori[sz]ed|access denied)/i.test(description)) return 'publish_denied'
   if (phase === 'connecting') return 'connect_rejected'
   if (phase === 'publishing') return /^NetConnection\./i.test(code) ? 'connect_rejected' : 'publish_denied'
   return 'connection_reset'
@@ -126,17 +126,21 @@ export function redirectOf(information: AmfObject | undefined, streamKey: Secret
  * characters, and without our secrets, which some destinations echo.
  */
 export function cleanWords(words: string, secrets: readonly Secret[]): string {
-  let clean = words.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ').trim()
+  let clean = plain(words).trim()
   for (const variant of secrets.flatMap(variants).sort((a, b) => b.length - a.length))
     clean = clean.replaceAll(variant, '[redacted]')
   return [...clean].slice(0, wordsMax).join('')
+}
+
+function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]+/gu, ' ')
 }
 
 /** A destination may say a key decoded or encoded, or leave its parameters away. Shorter than four characters is no secret. */
 function variants(secret: Secret): string[] {
   const text = secret.reveal()
   const all = [text, text.replace(/\?.*$/s, ''), encodeURIComponent(text), encodeURI(text), decoded(text)]
-  return all.filter((variant) => variant.length >= 4)
+  return all.map(plain).filter((variant) => variant.length >= 4)
 }
 
 function decoded(text: string): string {
