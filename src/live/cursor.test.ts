@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { ChunkReader, publisherLimits } from '../rtmp/chunk-reader.ts'
 import { Cursor } from './cursor.ts'
 import { chunkStreamOf, lanes, MediaLog, messageFlags } from './media-log.ts'
-import { slabBytes, SlabPool } from './slab-pool.ts'
+import { SlabPool, slabBytes } from './slab-pool.ts'
 
 type Sent = { lane: number; time: number; flags: number; body: Buffer; type: number }
 type Received = { chunkStreamId: number; timestamp: number; body: Buffer; type: number }
@@ -148,7 +148,8 @@ test('a cursor that the tail overtakes finishes its message and goes on at a key
 test('a header that was lost with the tail is sent before the next frame', () => {
   const { pool, log } = makeLog(1_000_000, 8 * slabBytes)
   const header = (text: string) => ({ slot: 'video:0', lane: lanes.video, type: 9, body: Buffer.from(text) })
-  const put = (time: number, flags: number) => log.append(lanes.video, 9, time, messageFlags.video | flags, bodyOf(time, 60_000))
+  const put = (time: number, flags: number) =>
+    log.append(lanes.video, 9, time, messageFlags.video | flags, bodyOf(time, 60_000))
   log.append(lanes.video, 9, 0, messageFlags.video | messageFlags.header, Buffer.from('first'), [header('first')])
   put(0, messageFlags.key)
   const cursor = new Cursor(log, pool, 1)
@@ -218,7 +219,10 @@ test('control messages come between chunks, wherever the cursor stands', () => {
       cursor.pieceTaken()
     }
     const video = receiver.messages.filter(({ type }) => type === 9)
-    assert.deepEqual(video.map(({ body }) => body), Array.from({ length: 6 }, (_, frame) => bodyOf(frame, 20_000)))
+    assert.deepEqual(
+      video.map(({ body }) => body),
+      Array.from({ length: 6 }, (_, frame) => bodyOf(frame, 20_000)),
+    )
     assert.equal(receiver.messages.length - video.length, pings, `limit ${limit}`)
     cursor.close()
   }
@@ -229,11 +233,28 @@ test('whatever starts, stalls, jumps and overtaking do: what arrives is the sour
     lane: fc.constantFrom(0, 0, 0, 1, 1, 2, 3),
     step: fc.integer({ min: 0, max: 60 }),
     key: fc.integer({ min: 0, max: 9 }).map((number) => number === 0),
-    length: fc.oneof(fc.integer({ min: 4, max: 300 }), fc.integer({ min: 4000, max: 4200 }), fc.integer({ min: 4, max: 90_000 })),
+    length: fc.oneof(
+      fc.integer({ min: 4, max: 300 }),
+      fc.integer({ min: 4000, max: 4200 }),
+      fc.integer({ min: 4, max: 90_000 }),
+    ),
   })
   const action = fc.oneof(
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant('read' as const), limit: fc.integer({ min: 1, max: 70_000 }), times: fc.integer({ min: 1, max: 8 }) }) },
-    { weight: 6, arbitrary: fc.record({ kind: fc.constant('append' as const), messages: fc.array(message, { minLength: 1, maxLength: 12 }) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('read' as const),
+        limit: fc.integer({ min: 1, max: 70_000 }),
+        times: fc.integer({ min: 1, max: 8 }),
+      }),
+    },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('append' as const),
+        messages: fc.array(message, { minLength: 1, maxLength: 12 }),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('jump' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('drain' as const) }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('control' as const) }) },

@@ -54,8 +54,9 @@ export class IngestServer {
     const server =
       tls === undefined
         ? createServer({ noDelay: true }, (socket) => this.#welcome(socket))
-        : createTlsServer({ ...tls, noDelay: true, minVersion: 'TLSv1.2', handshakeTimeout: tlsHandshakeMs }, (socket) =>
-            this.#welcome(socket),
+        : createTlsServer(
+            { ...tls, noDelay: true, minVersion: 'TLSv1.2', handshakeTimeout: tlsHandshakeMs },
+            (socket) => this.#welcome(socket),
           )
     // Scanners and wrong protocols: the socket is closed by Node, and there is nothing more to say.
     server.on('tlsClientError', () => {})

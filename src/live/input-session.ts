@@ -91,7 +91,10 @@ export class InputSession {
     if (present !== undefined && now - present.lastMediaMs < silenceMs) {
       while (this.#takeovers.length > 0 && now - this.#takeovers[0]! > takeoverWindowMs) this.#takeovers.shift()
       if (this.#takeovers.length >= takeoversMax) {
-        this.#warn('encoders_fight', 'Two encoders publish with the same stream key and take over from one another. Stop one of them.')
+        this.#warn(
+          'encoders_fight',
+          'Two encoders publish with the same stream key and take over from one another. Stop one of them.',
+        )
         return { refused: 'publisher_replaced' }
       }
     }
@@ -140,8 +143,10 @@ export class InputSession {
       seated.lastMediaMs = now
     }
     const publisher = this.#publisher
-    if (this.#state.name === 'connected' && publisher !== undefined && now - publisher.lastMediaMs >= silenceMs) this.#hold()
-    else if (this.#state.name === 'held' && publisher !== undefined && now - publisher.lastMediaMs < 1_000) this.#connect()
+    if (this.#state.name === 'connected' && publisher !== undefined && now - publisher.lastMediaMs >= silenceMs)
+      this.#hold()
+    else if (this.#state.name === 'held' && publisher !== undefined && now - publisher.lastMediaMs < 1_000)
+      this.#connect()
     if (this.#broadcast === undefined || this.#health === undefined) return undefined
     for (const output of this.#outputs.values()) output.tick(now)
     this.#health.tick(now)

@@ -66,7 +66,10 @@ export async function connectOutput(
       } else if (error instanceof AuthenticationNeeded && loginsLeft-- > 0) {
         authenticationQuery = error.authenticationQuery
       } else if (error instanceof AuthenticationNeeded) {
-        throw new CodedError('publish_denied', 'The destination asks for the login again and again. Check username and password.')
+        throw new CodedError(
+          'publish_denied',
+          'The destination asks for the login again and again. Check username and password.',
+        )
       } else throw error
     }
   }
@@ -87,13 +90,19 @@ async function connectOnce(
   const deadline = new Deadline(clock, signal)
   try {
     onStep('handshaking')
-    deadline.set(connectMs, new CodedError('connect_timeout', `${destination.host} accepted the connection and did not answer the handshake`))
+    deadline.set(
+      connectMs,
+      new CodedError('connect_timeout', `${destination.host} accepted the connection and did not answer the handshake`),
+    )
     const connection = await RtmpConnection.connect(dialled.stream, {
       limits: unknownPeerLimits,
       now: () => clock.monotonicMs(),
       signal: deadline.signal,
     })
-    deadline.set(connectMs, new CodedError('connect_timeout', `${destination.host} did not answer connect within ${connectMs / 1000} s`))
+    deadline.set(
+      connectMs,
+      new CodedError('connect_timeout', `${destination.host} did not answer connect within ${connectMs / 1000} s`),
+    )
     const { app, tcUrl, streamKey } = destination
     const { redirectsLeft, authenticationQuery } = attempt
     const published = await requestPublish(
@@ -112,7 +121,13 @@ async function connectOnce(
         onStep: (step) => {
           onStep(step)
           if (step === 'publishing')
-            deadline.set(publishMs, new CodedError('publish_timeout', `${destination.host} did not answer publish within ${publishMs / 1000} s`))
+            deadline.set(
+              publishMs,
+              new CodedError(
+                'publish_timeout',
+                `${destination.host} did not answer publish within ${publishMs / 1000} s`,
+              ),
+            )
         },
       },
     )

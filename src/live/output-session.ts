@@ -296,7 +296,10 @@ export class OutputSession {
       const failure = error as CodedError<OutputErrorCode>
       // A close right after the publish was accepted is how most platforms refuse a key.
       if (failure.code === 'connection_reset' && sinceMs < closedEarlyMs && !this.#isHeld())
-        return new CodedError('closed_after_publish', `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`)
+        return new CodedError(
+          'closed_after_publish',
+          `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`,
+        )
       return failure
     }
     this.#log.error({ err: error }, 'an output failed in a way that is a mistake of ours')

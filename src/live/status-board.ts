@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.ts'
 import type { Bus, Plain } from '../bus/bus.ts'
+import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import { type InputState, inputWords, type OutputState, outputWords, type WireStatus } from '../model/lifecycle.ts'
@@ -120,11 +120,7 @@ export class StatusBoard {
   ): { status: WireStatus } {
     const at = new Date(this.#clock.now()).toISOString()
     const before = this.#entries.get(key)
-    const status = nextStatus(
-      before?.document.status,
-      { ingestProtocol: 'rtmp', ...words, statusEnteredAt: at },
-      at,
-    )
+    const status = nextStatus(before?.document.status, { ingestProtocol: 'rtmp', ...words, statusEnteredAt: at }, at)
     const document: StatusDocument = {
       owner: this.#owner,
       epoch: this.#epoch,

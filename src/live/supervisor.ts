@@ -2,7 +2,13 @@ import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import { type Cancel, sleep } from '../clock.ts'
 import { CodedError, type IngestErrorCode } from '../errors.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
-import { decodeLiveInput, type LiveInput, liveInputKey, liveInputPrefix, type SecretCipher } from '../model/live-input.ts'
+import {
+  decodeLiveInput,
+  type LiveInput,
+  liveInputKey,
+  liveInputPrefix,
+  type SecretCipher,
+} from '../model/live-input.ts'
 import { figuresSubject } from '../model/status.ts'
 import { liveInputOfKey } from '../model/stream-key.ts'
 import type { Secret } from '../secret.ts'
@@ -103,11 +109,9 @@ export class Supervisor {
 
   #every(periodMs: number, act: () => void): void {
     const { clock } = this.#parts
-    let index = 0
     const again = () => {
       this.#timers[at] = clock.after(periodMs, () => {
         if (this.#closing.signal.aborted) return
-        index++
         again()
         act()
       })

@@ -26,11 +26,15 @@ export function statusKey(uid: LiveInputId | OutputId): string {
   return `status.${uid}`
 }
 
-/** The status after one more change. Nothing is added to the history when state and reason stay as they are. */
+/**
+ * The status after one more change. Nothing is added to the history when state and reason stay as they are, nor for the steps of
+ * one connecting: they would push out what a person looks for.
+ */
 export function nextStatus(previous: WireStatus | undefined, moment: WireMoment, seenAt: string): WireStatus {
   if (previous === undefined) return { current: { ...moment, statusLastSeen: seenAt }, history: [] }
   const { statusLastSeen: _, ...before } = previous.current
-  if (before.state === moment.state && before.reason === moment.reason)
+  const isSame = before.state === moment.state && (before.reason === moment.reason || moment.state === 'connecting')
+  if (isSame)
     return {
       current: { ...moment, statusEnteredAt: before.statusEnteredAt, statusLastSeen: seenAt },
       history: previous.history,

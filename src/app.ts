@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto'
+import { firstAccount } from './api/accounts.ts'
+import { createApi } from './api/server.ts'
+import { InProcessBus } from './bus/in-process-bus.ts'
+import { systemClock } from './clock.ts'
+import { type Config, hostInUrl } from './config.ts'
+import { type DataDir, loadAccountId, loadApiToken, loadSecretKey, openDataDir } from './data-dir.ts'
+import { AddressPolicy, interfaceAddresses } from './destination/address-policy.ts'
+import { systemResolve } from './destination/dial.ts'
+import { CodedError } from './errors.ts'
+import { hostToListenOn, listenFailure } from './listen-address.ts'
+import { IngestServer } from './live/ingest-server.ts'
+import { Pump } from './live/pump.ts'
+import { SlabPool } from './live/slab-pool.ts'
+import { Supervisor } from './live/supervisor.ts'
+import type { Log } from './log.ts'
+import type { AccountId } from './model/id.ts'
+import { Secret, SecretBox } from './secret.ts'
+import { openSqliteStore } from './store/sqlite-store.ts'
+import type { Store } from './store/store.ts'
+import { openCertificate } from './tls-certificate.ts'
+
+/** What a person must know of a server that has started. */
+export type Started = {
+  readonly apiUrl: string
+  readonly httpsUrl: string | undefined
+  readonly rtmpUrl: string | undefined
+  readonly rtmpsUrl: string | undefined
+  readonly accountId: AccountId
+  /** Made at this start, to be shown this once. */
+  readonly newToken: Secret | undefined
+  /** Where it can be read later; undefined when the person set API_TOKEN. */
+  readonly tokenFile: string | undefined
+}
+
+export interface App {
+  readonly started: Started
+  /**
+   * Ends broadcasts at their destinations, then everything else, in the reverse order of the building. Calling again gives the same end.
+   * @param withinMs for the destinations to take what is pending.
+   */
+  close(withinMs: number): Promise<void>
+}
+
+const efficientGatherMs = 40
+
+/**
+ * Builds the server: the one place that sees every room.
+ * @throws CodedError with a StartErrorCode and one sentence; what had been opened is closed again.
+ */
+export async function startApp(config: Config, log: Log): Promise<App> {
+  const opened = new AsyncDisposableStack()
+  try {
+    return await build(config, log, opened)
+  } catch (error) {
+    await opened.disposeAsync()
+    throw error
+  }
+}
+
+async function build(config: Config, log: Log, opened: AsyncDisposableStack): Promise<App> {
+  const clock = systemClock
+  const dataDir = await openDataDir(config.dataDir)
+  const store = await openSqliteStore({
+    file: dataDir.file('stream-connect.sqlite'),
+    clock,
+    onCrash: (error) => log.error({ err: error }, 'the store has crashed; restart the server'),
+  })
+  opened.defer(() => store.close())
+  const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))
+  await checkSecretKey(store, cipher, dataDir)
+  const { token, created } = await loadApiToken(dataDir, config.apiToken)
+  const accountId = await loadAccountId(dataDir, config.accountId)
+  // Each run of a server has an epoch of its own: a status of an earlier one is over. The file's lock makes this the only run.
+  const owner = 'server'
+  const run = await store.acquire(owner, randomBytes(8).toString('hex'), 1)
+  const epoch = run?.epoch ?? clock.now()
+
+  const bus = new InProcessBus({ onError: (error) => log.error({ err: error }, 'a receiver of the bus failed') })
+  opened.defer(() => bus.close())
+
+  const supervisor = new Supervisor({
+    store,
+    bus,
+    cipher,
+    owner,
+    epoch,
+    clock,
+    log,
+    pump: new Pump(clock, config.latencyMode === 'efficient' ? efficientGatherMs : 0),
+    pool: new SlabPool(config.bufferTotalBytesMax),
+    resolve: systemResolve,
+    policy: new AddressPolicy(config.destinationAllow, interfaceAddresses),
+    random: Math.random,
+    maxLagMs: config.maxLagMs,
+    logLimits: { durationMsMax: config.bufferMs, bytesMax: config.bufferBytesMax },
+    reconnectWindowMs: config.reconnectWindowSeconds * 1000,
+    maxBitrateKbps: config.maxBitrateKbps,
+  })
+  await supervisor.start()
+  let drainMs = 0
+  opened.defer(() => supervisor.close(drainMs))
+
+  const ingest = new IngestServer({ supervisor, clock, log, maxIngestKbps: config.maxIngestKbps })
+  let isReady = false
+  let ports = { rtmp: 0, rtmps: 0 }
+  const publicHost = hostInUrl(config.publicHost)
+  const addresses = () => ({
+    ...(ports.rtmp !== 0 && { rtmpUrl: `rtmp://${publicHost}:${ports.rtmp}/live/` }),
+    ...(ports.rtmps !== 0 && { rtmpsUrl: `rtmps://${publicHost}:${ports.rtmps}/live/` }),
+  })
+  const api = await createApi({
+    store,
+    bus,
+    cipher,
+    clock,
+    log,
+    accounts: firstAccount(accountId, token),
+    addresses,
+    limits: { liveInputsMax: config.maxLiveInputs, outputsMax: config.maxOutputs },
+    ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
+    isReady: () => isReady,
+  })
+  opened.defer(() => api.close())
+  opened.defer(() => ingest.stopListening())
+
+  const certificate = await openCertificate(config, dataDir, clock, log)
+  opened.defer(() => certificate.close())
+  const rtmpHost = await hostToListenOn(config.rtmpHost)
+  const httpHost = await hostToListenOn(config.httpHost)
+  if (config.rtmpPort !== 0)
+    ports = {
+      ...ports,
+      rtmp: (await listenOn('RTMP', config.rtmpPort, rtmpHost, () => ingest.listen(rtmpHost, config.rtmpPort))).port,
+    }
+  if (config.rtmpsPort !== 0) {
+    const listening = await listenOn('RTMPS', config.rtmpsPort, rtmpHost, () =>
+      ingest.listen(rtmpHost, config.rtmpsPort, certificate.current),
+    )
+    certificate.onChange((pair) => listening.setSecureContext(pair))
+    ports = { ...ports, rtmps: listening.port }
+  }
+  if (config.httpsPort !== 0) {
+    const listening = await listenOn('HTTPS', config.httpsPort, httpHost, () =>
+      api.listenTls(httpHost, config.httpsPort, certificate.current),
+    )
+    certificate.onChange((pair) => listening.renew(pair))
+  }
+  const http = await listenOn('HTTP', config.httpPort, httpHost, () => api.listen(httpHost, config.httpPort))
+  isReady = true
+
+  const shownHost = isWildcard(config.httpHost) ? 'localhost' : hostInUrl(config.httpHost)
+  const started: Started = {
+    apiUrl: `http://${shownHost}:${http.port}`,
+    httpsUrl: config.httpsPort === 0 ? undefined : `https://${publicHost}:${config.httpsPort}`,
+    rtmpUrl: addresses().rtmpUrl,
+    rtmpsUrl: addresses().rtmpsUrl,
+    accountId,
+    newToken: created ? token : undefined,
+    tokenFile: config.apiToken === undefined ? dataDir.file('api-token') : undefined,
+  }
+  let closing: Promise<void> | undefined
+  return {
+    started,
+    close(withinMs) {
+      isReady = false
+      drainMs = withinMs
+      closing ??= opened.disposeAsync().finally(() => ingest.close())
+      return closing
+    },
+  }
+}
+
+/** A database opens with the key that it was made with, or not at all: half-readable would be worse. */
+async function checkSecretKey(store: Store, cipher: SecretBox, dataDir: DataDir): Promise<void> {
+  const key = 'server.secret-key-check'
+  const known = 'this text opens with the right SECRET_KEY'
+  const entry = await store.get(key)
+  if (entry === undefined) {
+    await store.put(key, cipher.seal(new Secret(known), key), 'absent')
+    return
+  }
+  try {
+    if (cipher.open(entry.value, key).reveal() === known) return
+  } catch {
+    // Said below.
+  }
+  throw new CodedError(
+    'secret_key_wrong',
+    `STREAM_CONNECT_SECRET_KEY (or ${dataDir.file('secret-key')}) is not the key that this database was encrypted with; give the key of that time back, or move ${dataDir.path} away to begin anew.`,
+  )
+}
+
+async function listenOn<Listening>(
+  setting: 'HTTP' | 'HTTPS' | 'RTMP' | 'RTMPS',
+  port: number,
+  host: string,
+  listen: () => Promise<Listening>,
+): Promise<Listening> {
+  try {
+    return await listen()
+  } catch (error) {
+    const hostSetting = setting.startsWith('HTTP') ? 'HTTP_HOST' : 'RTMP_HOST'
+    throw listenFailure(error, { hostSetting, host, portSetting: `${setting}_PORT`, port })
+  }
+}
+
+function isWildcard(host: string): boolean {
+  return host === '::' || host === '0.0.0.0'
+}

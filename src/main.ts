@@ -1,0 +1,96 @@
+import { constants } from 'node:os'
+import { type App, type Started, startApp } from './app.ts'
+import { helpText, readCommand, versionText } from './command-line.ts'
+import { readConfig, settingsWithoutEffect } from './config.ts'
+import { CodedError } from './errors.ts'
+import { createLog, type Log } from './log.ts'
+
+/** A wrong setting, or whatever else keeps the server from starting. */
+const startFailedStatus = 2
+/** For the destinations to take what is pending. */
+const drainMs = 2_000
+/** Whatever hangs then is left behind: the process ends. */
+const exitMs = 4_500
+
+const app = await start(process.argv.slice(2)).catch((error: unknown) => {
+  if (!(error instanceof CodedError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(startFailedStatus)
+})
+if (app !== undefined) endOnSignal(app.app, app.log)
+
+async function start(argv: readonly string[]): Promise<{ app: App; log: Log } | undefined> {
+  const command = readCommand(argv)
+  if (command.name === 'help') process.stdout.write(helpText())
+  else if (command.name === 'version') process.stdout.write(`${versionText()}\n`)
+  else return serve(command.flags)
+  return undefined
+}
+
+async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> {
+  const config = readConfig(process.env, flags)
+  const log = createLog(config)
+  // A mistake of ours ends the session that it happened in, and not everybody else's broadcast.
+  process.on('uncaughtException', (error) =>
+    log.error({ err: error, code: 'internal_error' }, 'uncaught exception: a mistake of ours'),
+  )
+  process.on('unhandledRejection', (error) =>
+    log.error({ err: error, code: 'internal_error' }, 'unhandled rejection: a mistake of ours'),
+  )
+  const without = settingsWithoutEffect(config)
+  if (without !== undefined) log.warn({}, without)
+  const app = await startApp(config, log)
+  process.stdout.write(welcome(app.started))
+  log.info({ apiUrl: app.started.apiUrl }, 'the server is ready')
+  return { app, log }
+}
+
+/** The one place where a secret is printed: the token that was generated at this start. */
+function welcome(started: Started): string {
+  const token = started.newToken?.reveal()
+  const bearer =
+    token ?? (started.tokenFile === undefined ? '$STREAM_CONNECT_API_TOKEN' : `$(cat ${quoted(started.tokenFile)})`)
+  const lines = [
+    '',
+    `  API        ${started.apiUrl}/client/v4`,
+    ...(started.httpsUrl === undefined ? [] : [`  HTTPS      ${started.httpsUrl}/client/v4`]),
+    `  RTMP       ${started.rtmpUrl ?? 'off'}`,
+    `  RTMPS      ${started.rtmpsUrl ?? 'off'}`,
+    `  Account    ${started.accountId}`,
+    ...(token === undefined ? [] : [`  API token  ${token}   (shown this once; kept in ${started.tokenFile})`]),
+    '',
+    '  Create a live input:',
+    '',
+    `  curl -X POST ${started.apiUrl}/client/v4/accounts/${started.accountId}/stream/live_inputs -H "Authorization: Bearer ${bearer}" --data '{"meta": {"name": "my first live input"}}'`,
+    '',
+    '',
+  ]
+  return lines.join('\n')
+}
+
+function quoted(path: string): string {
+  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`
+}
+
+/** SIGINT and SIGTERM end the broadcasts properly and exit with 0; a second one changes nothing. */
+function endOnSignal(app: App, log: Log): void {
+  let ending = false
+  const end = (signal: NodeJS.Signals) => {
+    if (ending) return
+    ending = true
+    log.info({ signal }, 'the server ends')
+    setTimeout(() => {
+      log.error({}, 'not everything ended in time')
+      process.exit(0)
+    }, exitMs).unref()
+    app.close(drainMs).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ err: error }, 'the server did not end in order')
+        process.exit(1)
+      },
+    )
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    if (signal in constants.signals) process.on(signal, () => end(signal))
+}
