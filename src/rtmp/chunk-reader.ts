@@ -224,7 +224,6 @@ export class ChunkReader {
   #deliver(stream: ChunkStream, body: Buffer, onMessage: (message: Message) => void): void {
     stream.received = -1
     this.#stream = undefined
-    this.#chunkLeft = 0
     const message = this.#message
     message.chunkStreamId = stream.id
     message.type = stream.type
