@@ -1,3 +1,4 @@
+import { isBeyondPlain, plainForm } from '../rtmp/legacy-form.ts'
 import {
   classifyAudio,
   classifyData,
@@ -16,41 +17,97 @@ import { type PublisherClock, Timeline } from './timeline.ts'
 /** Without video for so long, a publisher is taken for one that has none. */
 export const noVideoMs = 2_000
 
-/** Whoever wants to know that there is something new in the log. */
+/** Whoever wants to know what happens to the log. */
 export interface BroadcastListener {
   /** New messages are in the log. Called once for many of them, when the loop has read what was there. */
   onAppended(): void
+  /** From here on the codec is another one, or messages come that need the plain form: connections are begun anew where it matters. */
+  onFormatChanged(change: 'codec' | 'beyond_plain'): void
+}
+
+/** As received, or plain: see rtmp/legacy-form.ts. Outputs of one form share its bytes. */
+export type LogForm = 'received' | 'plain'
+
+/** A log with the headers in force in it. */
+class FormLog {
+  readonly log: MediaLog
+  headers: MediaHeaders = []
+
+  constructor(log: MediaLog) {
+    this.log = log
+  }
+
+  /** Unchanged headers that are said again are left out. */
+  write(media: MediaMessage, lane: number, type: number, time: number, body: Buffer): void {
+    let flags = media.kind === 'video' ? messageFlags.video : 0
+    let changed: MediaHeaders | undefined
+    const slot = headerSlot(media)
+    if (slot !== undefined && body.length <= headerBytesMax) {
+      const headers = withHeader(this.headers, { slot, lane, type, body: Buffer.from(body) })
+      if (headers !== this.headers) changed = headers
+      else if (media.kind !== 'data') return
+      this.headers = headers
+      if (media.kind !== 'data') flags |= messageFlags.header
+    }
+    if (media.role === 'key_frame' && lane === lanes.video) flags |= messageFlags.key
+    if (media.role === 'end_of_sequence') flags |= messageFlags.header
+    this.log.append(lane, type, time, flags, body, changed)
+  }
 }
 
 /**
- * One live input while it is live or held: the timeline, the log, the headers in force, and the one publisher whose messages go
- * in. Synchronous throughout: `publish()` never throws, never waits for an output.
+ * One live input while it is live or held: the timeline, the logs (one for each form that somebody takes), the headers in force, and
+ * the one publisher whose messages go in. Synchronous throughout: nothing here waits for an output.
  *
  * Lifecycle: made when a publisher arrives at an input that has none; takes one publisher after another; `close()` when the
- * input has ended. Owned by the input's run.
+ * input has ended. Owned by an InputSession.
  */
 export class Broadcast {
-  readonly log: MediaLog
   readonly timeline = new Timeline()
+  readonly #pool: SlabPool
+  readonly #limits: MediaLogLimits
   readonly #pump: Pump
+  readonly #health: FeedHealth
+  readonly #received: FormLog
+  /** Made when the first output needs it. */
+  #plain: FormLog | undefined
+  #isBeyondPlain = false
+  #usesEnhanced = false
+  #hasMedia = false
+  readonly #codecs = { video: '', audio: '' }
   readonly #listeners = new Set<BroadcastListener>()
   readonly #laneOfTrack = new Map<string, number>()
-  #headers: MediaHeaders = []
   #marked = false
   /** What ends the tracks: kept back until the broadcast really ends, because an encoder that comes back goes on. */
-  readonly #endings: { lane: number; type: number; body: Buffer }[] = []
+  readonly #endings: { media: MediaMessage; lane: number; type: number; body: Buffer }[] = []
   #closed = false
 
-  readonly #health: FeedHealth
-
   constructor(pool: SlabPool, limits: MediaLogLimits, pump: Pump, health: FeedHealth) {
-    this.log = new MediaLog(pool, limits)
+    this.#pool = pool
+    this.#limits = limits
     this.#pump = pump
     this.#health = health
+    this.#received = new FormLog(new MediaLog(pool, limits))
   }
 
-  get headers(): MediaHeaders {
-    return this.#headers
+  /** Nothing has been published yet. */
+  get isEmpty(): boolean {
+    return this.#received.log.nextSequence === 0
+  }
+  /** A frame or a sound has come: by then the headers have, too. */
+  get hasMedia(): boolean {
+    return this.#hasMedia
+  }
+  /** Enhanced RTMP has been seen, in whatever form. */
+  get usesEnhanced(): boolean {
+    return this.#usesEnhanced
+  }
+  /** FourCCs of the default tracks; empty while unknown. */
+  get codecs(): { readonly video: string; readonly audio: string } {
+    return this.#codecs
+  }
+  get needsPlainForm(): boolean {
+    return this.#isBeyondPlain
   }
 
   listen(listener: BroadcastListener): () => void {
@@ -58,18 +115,29 @@ export class Broadcast {
     return () => this.#listeners.delete(listener)
   }
 
-  /** A feed for one publisher. Its messages go into the log from its first key frame on; see PublisherFeed. */
-  feed(): PublisherFeed {
-    return new PublisherFeed(this, this.log.nextSequence === 0)
+  /** The log of a form. While the feed itself is plain, there is only one. */
+  log(form: LogForm): MediaLog {
+    if (form === 'received' || !this.#isBeyondPlain) return this.#received.log
+    this.#plain ??= this.#makePlain()
+    return this.#plain.log
   }
 
-  /** Where an output that joins now begins: the newest key frame; for sound alone, the newest message. Undefined: wait. */
-  startSequence(): number | undefined {
-    const { log } = this
+  /** A feed for one publisher. Its messages go into the log from its first key frame on; see PublisherFeed. */
+  feed(): PublisherFeed {
+    return new PublisherFeed(this, this.isEmpty)
+  }
+
+  /**
+   * Where an output that joins now begins: the newest key frame; for sound alone, the newest message. Undefined: wait.
+   * @param since on the log's clock: begin with the oldest key frame at or after it, to send what was missed.
+   */
+  startSequence(log: MediaLog, since?: number): number | undefined {
+    if (since !== undefined) {
+      const missed = log.oldestKeySince(since)
+      if (missed !== undefined) return missed
+    }
     if (log.newestKey !== undefined) return log.newestKey
-    if (log.nextSequence === log.firstSequence) return undefined
-    const hasVideo = log.newestOnLane[lanes.video]! >= 0
-    if (hasVideo) return undefined
+    if (log.nextSequence === log.firstSequence || log.newestOnLane[lanes.video]! >= 0) return undefined
     const audio = log.newestOnLane[lanes.audio]!
     const audioMs = log.newestTimestamp - log.timestampOf(log.firstSequence)
     return audio >= log.firstSequence && audioMs >= noVideoMs ? audio : undefined
@@ -77,42 +145,80 @@ export class Broadcast {
 
   /** The end of the broadcast: what ends the tracks goes into the log, for the outputs to send before their goodbye. */
   finish(): void {
-    for (const { lane, type, body } of this.#endings.splice(0))
-      this.log.append(lane, type, this.timeline.newest, lane === lanes.video ? messageFlags.header : 0, body)
+    for (const { media, lane, type, body } of this.#endings.splice(0))
+      this.#write(media, lane, type, this.timeline.newest, body)
     this.#mark()
   }
 
   close(): void {
     this.#closed = true
     this.#listeners.clear()
-    this.log.close()
+    this.#received.log.close()
+    this.#plain?.log.close()
   }
 
-  /** Only for PublisherFeed. */
-  append(media: MediaMessage, type: number, body: Buffer, timestamp: number, clock: PublisherClock): void {
+  /** Only for PublisherFeed. @param clock of the publisher; needed for all but headers. */
+  append(media: MediaMessage, type: number, body: Buffer, timestamp: number, clock: PublisherClock | undefined): void {
     if (this.#closed) return
     const lane = this.#laneOf(media)
     if (media.role === 'end_of_sequence') {
-      this.#keepEnding(lane, type, body)
+      this.#keepEnding(media, lane, type, body)
       return
     }
-    let flags = media.kind === 'video' ? messageFlags.video : 0
-    let headers: MediaHeaders | undefined
-    const slot = headerSlot(media)
-    if (slot !== undefined && body.length <= headerBytesMax) {
-      const changed = withHeader(this.#headers, { slot, lane, type, body: Buffer.from(body) })
-      if (changed === this.#headers && media.kind !== 'data') return
-      if (changed !== this.#headers) headers = changed
-      this.#headers = changed
-      if (media.kind !== 'data') flags |= messageFlags.header
+    if (media.role === 'sequence_header' && media.trackId === 0) this.#noticeCodec(media)
+    if (media.enhanced) this.#usesEnhanced = true
+    if (!this.#isBeyondPlain && isBeyondPlain(media, body)) {
+      this.#isBeyondPlain = true
+      for (const listener of this.#listeners) listener.onFormatChanged('beyond_plain')
     }
-    if (media.role === 'key_frame' && lane === lanes.video) flags |= messageFlags.key
-    const isFrame = lane === lanes.video && slot === undefined
-    // Headers and metadata often carry 0 or nonsense: they take the time of what follows or was last.
-    const time = slot === undefined ? clock.map(timestamp, lane, isFrame) : this.timeline.newest
-    this.#health.observe(media, body.length, time)
-    this.log.append(lane, type, time, flags, body, headers)
+    // Headers and metadata often carry 0 or nonsense: they take the time of what was last.
+    const time =
+      clock === undefined || headerSlot(media) !== undefined
+        ? this.timeline.newest
+        : clock.map(timestamp, lane, lane === lanes.video)
+    if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
+    this.#health.observe(media, body, time)
+    this.#write(media, lane, type, time, body)
     this.#mark()
+  }
+
+  #write(media: MediaMessage, lane: number, type: number, time: number, body: Buffer): void {
+    this.#received.write(media, lane, type, time, body)
+    if (this.#plain === undefined) return
+    const plain = plainForm(media, body)
+    if (plain !== undefined) this.#plain.write(media, lane, type, time, plain)
+  }
+
+  /** The plain form of what the log holds from its newest key frame on. */
+  #makePlain(): FormLog {
+    const { log } = this.#received
+    const plain = new FormLog(new MediaLog(this.#pool, this.#limits))
+    const media = newMediaMessage()
+    const first = log.newestKey ?? log.firstSequence
+    for (const { lane, type, body } of log.headersAt(first)) {
+      classify(type, body, media)
+      const form = plainForm(media, body)
+      if (form !== undefined) plain.write(media, lane, type, log.timestampOf(first), form)
+    }
+    for (let sequence = first; sequence < log.nextSequence; sequence++) {
+      const body = log.copyBody(sequence)
+      const type = log.typeOf(sequence)
+      classify(type, body, media)
+      const form = plainForm(media, body)
+      if (form !== undefined) plain.write(media, log.laneOf(sequence), type, log.timestampOf(sequence), form)
+    }
+    return plain
+  }
+
+  /** Another codec in the middle: nobody may begin with frames of the old one any more. */
+  #noticeCodec(media: MediaMessage): void {
+    const kind = media.kind === 'video' ? 'video' : 'audio'
+    const before = this.#codecs[kind]
+    this.#codecs[kind] = media.codec
+    if (before === '' || before === media.codec) return
+    this.#received.log.forgetKeys()
+    this.#plain?.log.forgetKeys()
+    for (const listener of this.#listeners) listener.onFormatChanged('codec')
   }
 
   #mark(): void {
@@ -125,11 +231,11 @@ export class Broadcast {
     for (const listener of this.#listeners) listener.onAppended()
   }
 
-  #keepEnding(lane: number, type: number, body: Buffer): void {
+  #keepEnding(media: MediaMessage, lane: number, type: number, body: Buffer): void {
     if (body.length > headerBytesMax) return
     const index = this.#endings.findIndex((ending) => ending.lane === lane)
     if (index >= 0) this.#endings.splice(index, 1)
-    this.#endings.push({ lane, type, body: Buffer.from(body) })
+    this.#endings.push({ media: { ...media }, lane, type, body: Buffer.from(body) })
   }
 
   #laneOf(media: MediaMessage): number {
@@ -144,6 +250,22 @@ export class Broadcast {
     if (lane >= laneCountMax) return main
     this.#laneOfTrack.set(track, lane)
     return lane
+  }
+}
+
+function classify(type: number, body: Buffer, into: MediaMessage): boolean {
+  switch (type) {
+    case messageTypes.video:
+      classifyVideo(body, into)
+      return true
+    case messageTypes.audio:
+      classifyAudio(body, into)
+      return true
+    case messageTypes.amf0Data:
+      classifyData(body, into)
+      return true
+    default:
+      return false
   }
 }
 
@@ -211,16 +333,14 @@ export class PublisherFeed {
   publish(message: Message): boolean {
     const media = this.#media
     const { body, type } = message
-    if (type === messageTypes.video) classifyVideo(body, media)
-    else if (type === messageTypes.audio) classifyAudio(body, media)
-    else if (type === messageTypes.amf0Data) classifyData(body, media)
-    else if (type === messageTypes.amf3Data) classifyData(body.subarray(1), media)
-    else return false
+    if (type === messageTypes.amf3Data) classifyData(body.subarray(1), media)
+    else if (!classify(type, body, media)) return false
     this.bytes += body.length
     this.messages++
     if (!this.#open || body.length === 0 || media.role === 'empty') return true
     if (!this.#admitted && !this.#admit(media, type, body, message.timestamp)) return true
-    this.#clock ??= this.#broadcast.timeline.attach(message.timestamp)
+    if (headerSlot(media) === undefined && media.role !== 'end_of_sequence')
+      this.#clock ??= this.#broadcast.timeline.attach(message.timestamp)
     this.#append(media, type, body, message.timestamp)
     return true
   }
@@ -229,7 +349,7 @@ export class PublisherFeed {
     // AMF3 data (type 15) is AMF0 behind one byte; destinations know only the one.
     const isAmf3 = type === messageTypes.amf3Data
     const sentType = isAmf3 ? messageTypes.amf0Data : type
-    this.#broadcast.append(media, sentType, isAmf3 ? body.subarray(1) : body, timestamp, this.#clock!)
+    this.#broadcast.append(media, sentType, isAmf3 ? body.subarray(1) : body, timestamp, this.#clock)
   }
 
   #admit(media: MediaMessage, type: number, body: Buffer, timestamp: number): boolean {

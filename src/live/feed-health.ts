@@ -32,8 +32,8 @@ export class FeedHealth {
   }
 
   /** Each media message that goes into the log. @param time milliseconds on the broadcast's clock. */
-  observe(media: MediaMessage, bytes: number, time: number): void {
-    this.#bytes += bytes
+  observe(media: MediaMessage, body: Buffer, time: number): void {
+    this.#bytes += body.length
     this.#newestMs = time
     if (media.kind === 'audio') {
       if (media.codec !== '') this.#audioCodec = media.codec

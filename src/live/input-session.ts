@@ -162,7 +162,17 @@ export class InputSession {
   #open(): Broadcast {
     const { pool, logLimits, pump } = this.#parts
     this.#health = new FeedHealth(this.#parts.clock, this.#parts.maxBitrateKbps)
-    return new Broadcast(pool, logLimits, pump, this.#health)
+    const broadcast = new Broadcast(pool, logLimits, pump, this.#health)
+    // Outputs connect when there is something to send, and it is known what: destinations are told of Enhanced RTMP in connect.
+    const stop = broadcast.listen({
+      onAppended: () => {
+        if (!broadcast.hasMedia) return
+        stop()
+        this.#reconcileOutputs()
+      },
+      onFormatChanged: () => {},
+    })
+    return broadcast
   }
 
   #admit(seated: Seated): void {
@@ -261,7 +271,7 @@ export class InputSession {
           state: output?.enabled === false ? 'disabled' : 'idle',
         })
     }
-    if (this.#broadcast === undefined || !this.#wish.enabled) return
+    if (!this.#broadcast?.hasMedia || !this.#wish.enabled) return
     for (const output of wanted.values())
       if (output.enabled && !this.#outputs.has(output.uid)) this.#startOutput(output, this.#broadcast)
   }

@@ -168,6 +168,11 @@ export class MediaLog implements Trimmable {
     return this.#keys.find((sequence) => this.timestampOf(sequence) >= timestamp)
   }
 
+  /** Nobody starts at the key frames so far any more: what follows has another codec. */
+  forgetKeys(): void {
+    this.#keys.length = 0
+  }
+
   headersAt(sequence: number): MediaHeaders {
     const changes = this.#headerChanges
     let index = changes.length - 1
@@ -234,11 +239,6 @@ export class MediaLog implements Trimmable {
     this.bytesAppended += body.length
     this.#trim()
     return sequence
-  }
-
-  /** The headers in force before the first message, for a log that begins in the middle of a broadcast. */
-  setHeaders(headers: MediaHeaders): void {
-    this.#headerChanges.push({ sequence: this.#nextSequence, headers })
   }
 
   /**

@@ -37,6 +37,8 @@ export type ConnectParts = {
   readonly resolve: Resolve
   readonly policy: AddressPolicy
   readonly signal: AbortSignal
+  /** The feed is Enhanced RTMP: the destination is told, and asked what it understands. */
+  readonly enhanced: boolean
   readonly onStep: (step: ConnectingStep) => void
 }
 
@@ -112,6 +114,7 @@ async function connectOnce(
         tcUrl,
         streamKey,
         redirectsLeft,
+        enhanced: parts.enhanced,
         ...(authenticationQuery !== undefined && { authenticationQuery }),
         ...(output.username !== undefined && { username: output.username }),
         ...(output.password !== undefined && { password: output.password }),

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import type { Broadcast, BroadcastListener } from './broadcast.ts'
+import type { Broadcast, BroadcastListener, LogForm } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import type { Pump, PumpTurn } from './pump.ts'
 import type { Slab, SlabPool } from './slab-pool.ts'
@@ -17,9 +17,14 @@ export type SenderParts = {
   readonly pump: Pump
   readonly clock: Clock
   readonly messageStreamId: number
+  readonly form: LogForm
   readonly maxLagMs: number
+  /** Begin with what was missed since this time on the log's clock. */
+  readonly resumeAt: number | undefined
   /** Called once when the first media is handed out. */
   readonly onStarted: () => void
+  /** The broadcast goes on in a way that this connection cannot carry. */
+  readonly onRestart: () => void
 }
 
 /**
@@ -27,7 +32,7 @@ export type SenderParts = {
  * more than 64 KiB. Lives from the publish that was accepted until the connection ends; owned by an OutputSession.
  */
 export class OutputSender implements PumpTurn, BroadcastListener {
-  readonly cursor: Cursor
+  #cursor: Cursor
   readonly #parts: SenderParts
   readonly #stopListening: () => void
   readonly #pending: Slab[] = []
@@ -44,12 +49,15 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   constructor(parts: SenderParts) {
     this.#parts = parts
     this.#maxLagMs = parts.maxLagMs
-    this.cursor = new Cursor(parts.broadcast.log, parts.pool, parts.messageStreamId)
+    this.#cursor = this.#makeCursor()
     this.lastProgressMs = parts.clock.monotonicMs()
     this.#stopListening = parts.broadcast.listen(this)
     this.onAppended()
   }
 
+  get cursor(): Cursor {
+    return this.#cursor
+  }
   get catchingUp(): boolean {
     return this.cursor.bytesBehind > catchingUpBytes
   }
@@ -60,6 +68,13 @@ export class OutputSender implements PumpTurn, BroadcastListener {
 
   onAppended(): void {
     if (this.#writing === 0 && this.#open) this.#parts.pump.queue(this)
+  }
+
+  onFormatChanged(change: 'codec' | 'beyond_plain'): void {
+    // A destination that takes everything, in the form as received, need not notice tracks and wrappings that are new.
+    if (!this.#open || (change === 'beyond_plain' && this.#parts.form === 'received')) return
+    if (this.#cursor.started) this.#parts.onRestart()
+    else this.#cursor = this.#makeCursor()
   }
 
   /** An answer to a ping, or an acknowledgement: goes between two chunks. */
@@ -136,8 +151,14 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
   }
 
+  #makeCursor(): Cursor {
+    const { broadcast, form, pool, messageStreamId } = this.#parts
+    return new Cursor(broadcast.log(form), pool, messageStreamId)
+  }
+
   #start(): void {
-    const sequence = this.#parts.broadcast.startSequence()
+    const { broadcast, form, resumeAt } = this.#parts
+    const sequence = broadcast.startSequence(broadcast.log(form), resumeAt)
     if (sequence === undefined) return
     this.cursor.start(sequence)
     this.lastProgressMs = this.#parts.clock.monotonicMs()

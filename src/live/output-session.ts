@@ -7,7 +7,8 @@ import type { Log } from '../log.ts'
 import { type OutputState, type OutputStateName, outputTransitions } from '../model/lifecycle.ts'
 import type { Output } from '../model/live-input.ts'
 import type { LastError, OutputHealth } from '../model/status.ts'
-import type { Broadcast } from './broadcast.ts'
+import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
+import type { Broadcast, LogForm } from './broadcast.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
 import { OutputSender } from './output-sender.ts'
 import type { Pump } from './pump.ts'
@@ -68,6 +69,9 @@ export class OutputSession {
   #state: OutputState = { name: 'idle' }
   #lastError: LastError | undefined
   #wake: AbortController | undefined
+  #restart = new AbortController()
+  /** On the log's clock: up to where the connection before this one had sent. */
+  #handedOutUntil = Number.NaN
 
   #connection: OutputConnection | undefined
   #sender: OutputSender | undefined
@@ -171,7 +175,9 @@ export class OutputSession {
     const stop = this.#stop.signal
     while (!stop.aborted) {
       const failure = await this.#attempt()
-      if (stop.aborted || failure === undefined) break
+      if (stop.aborted) break
+      // Begun anew on purpose: no failure, and no wait.
+      if (failure === undefined) continue
       const wasConnected = this.#state.name === 'connected'
       if (wasConnected) this.#reconnects++
       const retry = this.#retry.failed(failure.code, this.#parts.clock.monotonicMs())
@@ -196,7 +202,7 @@ export class OutputSession {
     this.#wake = undefined
   }
 
-  /** One connection, from the look-up to its end. @returns why it failed; undefined when it was stopped. */
+  /** One connection, from the look-up to its end. @returns why it failed; undefined when it was ended on purpose. */
   async #attempt(): Promise<CodedError<OutputErrorCode> | undefined> {
     const stop = this.#stop.signal
     this.#attempts++
@@ -204,6 +210,7 @@ export class OutputSession {
       const connection = await connectOutput(this.#destination(), this.output, {
         ...this.#parts,
         signal: stop,
+        enhanced: this.#broadcast.usesEnhanced,
         onStep: (step) => this.#become({ name: 'connecting', step }),
       })
       await this.#send(connection)
@@ -233,6 +240,9 @@ export class OutputSession {
       clock,
       messageStreamId: connection.messageStreamId,
       maxLagMs,
+      form: this.#formFor(connection),
+      resumeAt: this.#resumeAt(),
+      onRestart: () => this.#restart.abort(),
       onStarted: () => {
         this.#mediaSinceMs = clock.monotonicMs()
         this.#become({ name: 'connecting', step: 'proving' })
@@ -246,10 +256,39 @@ export class OutputSession {
     this.#rate.kbps = 0
     connection.carry(sender, () => clock.monotonicMs())
     if (!sender.cursor.started) this.#become({ name: 'connecting', step: 'waiting_for_key_frame' })
+    this.#restart = new AbortController()
     const stop = this.#stop.signal
-    await connection.over(stop)
-    if (!stop.aborted) return
-    await this.#leave(connection, sender, (stop.reason as Stopped).ending)
+    await connection.over(AbortSignal.any([stop, this.#restart.signal]))
+    const ending = stop.aborted
+      ? (stop.reason as Stopped).ending
+      : { atEdge: false, withinMs: goodbyeMs, state: 'idle' as const }
+    await this.#leave(connection, sender, ending)
+  }
+
+  /**
+   * Everything as it came for a destination that says that it understands it, the plain form for all others.
+   * @throws CodedError codec_refused when the destination has said that it does not take a codec of the feed.
+   */
+  #formFor({ capabilities }: OutputConnection): LogForm {
+    const { codecs } = this.#broadcast
+    for (const kind of ['video', 'audio'] as const) {
+      const codec = codecs[kind]
+      const legacy = codec === '' || codec === 'avc1' || codec === 'mp4a' || codec === '.mp3'
+      if (!legacy && !understands(capabilities, kind, codec))
+        throw new CodedError(
+          'codec_refused',
+          `the destination says that it does not take ${codec}, which the encoder sends`,
+        )
+    }
+    const extras = capsExMasks.multitrack | capsExMasks.modEx
+    return ((capabilities?.capsEx ?? 0) & extras) === extras ? 'received' : 'plain'
+  }
+
+  /** After a break: from where the destination was left, as far back as the person wants and the log reaches. */
+  #resumeAt(): number | undefined {
+    const seconds = this.output.resumeSeconds ?? 0
+    if (seconds === 0 || Number.isNaN(this.#handedOutUntil)) return undefined
+    return Math.max(this.#handedOutUntil, this.#broadcast.timeline.newest - seconds * 1000)
   }
 
   /** Goodbye and end of stream when what is pending drains in time; a reset otherwise, so that the kernel sends no more of it. */
@@ -276,6 +315,7 @@ export class OutputSession {
     const sender = this.#sender
     if (sender !== undefined) {
       const { cursor } = sender
+      if (!Number.isNaN(cursor.handedOutUntil)) this.#handedOutUntil = cursor.handedOutUntil
       this.#before.bytesSent += sender.bytesSent
       this.#before.messagesSent += cursor.messagesSent
       this.#before.droppedMessages += cursor.droppedMessages
@@ -323,4 +363,13 @@ export class OutputSession {
 function sameDetails(a: OutputState, b: OutputState): boolean {
   if (a.name === 'connecting' && b.name === 'connecting') return a.step === b.step
   return a.name !== 'reconnecting' && a.name !== 'error'
+}
+
+/** Silence is no refusal: few destinations say what they understand. */
+function understands(said: EnhancedCapabilities | undefined, kind: 'video' | 'audio', codec: string): boolean {
+  const map = kind === 'video' ? said?.videoFourCcInfoMap : said?.audioFourCcInfoMap
+  const takes = fourCcMasks.canDecode | fourCcMasks.canForward
+  if (map !== undefined) return ((map.get(codec) ?? map.get('*') ?? 0) & takes) !== 0
+  const list = said?.fourCcList
+  return list === undefined || list.includes('*') || list.includes(codec)
 }
