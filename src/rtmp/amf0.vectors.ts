@@ -117,6 +117,7 @@ export const amf0Malformed: readonly {
   { name: 'a text longer than the rest', encoded: bytesOf("02 ffff 'ab'"), before: [] },
   { name: 'a long text of 4 GiB', encoded: bytesOf("0101 0c ffffffff 'ab'"), before: [true] },
   { name: 'a strict array of 2^32 - 1 values', encoded: bytesOf('0a ffffffff 05 05'), before: [] },
+  { name: 'an object end behind a name', encoded: bytesOf("03 0001 'a' 09"), before: [] },
   { name: 'an object without end', encoded: bytesOf("03 0001 'a' 05"), before: [] },
   {
     name: 'objects 10,000 deep',

@@ -79,6 +79,7 @@ export const mediaVectors: readonly MediaVector[] = [
   }),
   video('H.263 key frame', '12 00', { role: 'key_frame', codec: 'h263' }),
   video('VP6 frame', '24 00', { role: 'frame', codec: 'vp6f' }),
+  video('a legacy frame that looks like one of Enhanced RTMP', "23 'hvc1' 00", { role: 'frame', codec: 'screen' }),
   video('a codec id that nobody knows', '19 00', { role: 'key_frame' }),
   video('HEVC header', "90 'hvc1' 01", { role: 'sequence_header', codec: 'hvc1', enhanced }, [
     part(0, 'hvc1', 0, 5, 6),
@@ -209,6 +210,13 @@ export const mediaVectors: readonly MediaVector[] = [
     { role: 'key_frame', codec: 'av01', enhanced, modEx },
     [part(0, 'av01', 3, 266, 267)],
   ),
+  video(
+    'eight ModEx packets',
+    `97 ${'00 00 07 '.repeat(7)} 00 00 03 'av01' 00`,
+    { role: 'key_frame', codec: 'av01', enhanced, modEx },
+    [part(0, 'av01', 3, 29, 30)],
+  ),
+  video('nine ModEx packets', `97 ${'00 00 07 '.repeat(8)} 00 00 03 'av01' 00`, { role: 'other', enhanced }),
   video('ModEx longer than the rest', '97 ff ffff 00', { role: 'other', enhanced }),
   video('ModEx without end', `97 ${'00 00 07 '.repeat(100)}`, { role: 'other', enhanced }),
 
