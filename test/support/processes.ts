@@ -210,7 +210,9 @@ export async function runProgram(
   try {
     const exit = await within(`${command} to finish`, closed, options.deadlineMs ?? 60_000)
     if (exit.code === 0) return written
-    throw new Error(`${command} ${args.join(' ')} ended with ${exit.code ?? exit.signal}:\n${written.stderr.slice(-4_000)}`)
+    throw new Error(
+      `${command} ${args.join(' ')} ended with ${exit.code ?? exit.signal}:\n${written.stderr.slice(-4_000)}`,
+    )
   } finally {
     child.kill('SIGKILL')
   }

@@ -28,6 +28,7 @@ export const wireTypes = {
   audio: 8,
   video: 9,
   data: 18,
+  data3: 15,
   command: 20,
   command3: 17,
 } as const
@@ -165,7 +166,9 @@ export class WireReader {
       stream.timestamp = (stream.timestamp + time) >>> 0
     } else if (starts) {
       if (stream.afterFull && stream.delta !== 0) {
-        this.#violation(`type 3 header starts a message after a type 0 with time ${stream.delta} on ${id}: peers disagree`)
+        this.#violation(
+          `type 3 header starts a message after a type 0 with time ${stream.delta} on ${id}: peers disagree`,
+        )
       }
       stream.timestamp = (stream.timestamp + stream.delta) >>> 0
     }
@@ -186,7 +189,7 @@ export class WireReader {
       const isMedia = stream.type === wireTypes.audio || stream.type === wireTypes.video
       const wanted =
         isMedia && this.#options.mediaBodies === 'prefix' ? Math.min(prefixBytes, stream.length) : stream.length
-      stream.body = Buffer.allocUnsafeSlow(wanted)
+      stream.body = Buffer.allocUnsafe(wanted)
     }
     if (stream.received < stream.body.length) data.copy(stream.body, stream.received, at, at + count)
     stream.received += count
@@ -316,7 +319,8 @@ export class WireWriter {
     const timestamp = message.timestamp >>> 0
     const last = this.#streams.get(id)
     const delta = last ? (timestamp - last.timestamp) >>> 0 : 0
-    const compressed = this.#options.headers !== 'full' && last !== undefined && last.messageStreamId === messageStreamId
+    const compressed =
+      this.#options.headers !== 'full' && last !== undefined && last.messageStreamId === messageStreamId
     let format = 0
     if (compressed) {
       format = 1
