@@ -18,7 +18,7 @@ export function parseCidr(text: string): Cidr {
   const bits = parts?.[2] === undefined ? bitsMax : Number(parts[2])
   if (parts === null || version === 0 || parts[1]!.includes('%') || bits > bitsMax)
     throw new RangeError(`"${text}" is not an address range. Write one such as 192.168.0.0/16 or fd00::/8.`)
-  const network = ipaddr.parse(parts[1]!)
+  const network = ipaddr.parse(inHex(parts[1]!))
   if (network instanceof ipaddr.IPv6 && network.isIPv4MappedAddress() && bits >= 96)
     return [network.toIPv4Address(), bits - 96]
   return [network, bits]
@@ -96,7 +96,15 @@ export function interfaceAddresses(): string[] {
 
 function parseAddress(text: string): Address | undefined {
   if (isIP(text) === 0) return undefined
-  return ipaddr.process(text.replace(/%.*$/, ''))
+  return ipaddr.process(inHex(text.replace(/%.*$/, '')))
+}
+
+/** ipaddr.js reads ::8.8.8.8 as ::ffff:8.8.8.8, which is another address: the dotted end of an IPv6 address is written out. */
+function inHex(address: string): string {
+  const dotted = address.includes(':') ? /\d+\.\d+\.\d+\.\d+$/.exec(address) : null
+  if (dotted === null) return address
+  const [a, b, c, d] = dotted[0].split('.').map((octet) => Number(octet).toString(16).padStart(2, '0'))
+  return `${address.slice(0, dotted.index)}${a}${b}:${c}${d}`
 }
 
 function reasonToRefuse(address: Address): string | undefined {

@@ -93,7 +93,7 @@ function locate(text: string): Omit<Destination, 'streamKey'> | Problem {
       'credentials_in_url',
       'The url must not hold a user name or password. Remove everything between :// and @, and give them in fields of their own.',
     )
-  const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(authority)
+  const hostAndPort = /^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/.exec(authority)
   if (hostAndPort === null)
     return urlProblem('host_invalid', 'Put an IPv6 address in brackets, as in rtmp://[2001:db8::1]:1935/live.')
   const typedHost = hostAndPort[1]!

@@ -86,7 +86,7 @@ function lintScheme({ scheme, port }: Destination, platform: Platform | undefine
 }
 
 function lintApp({ app }: Destination, platform: Platform | undefined, key: string): Advice[] {
-  if (/[{<][^}>]*key[^}>]*[}>]/i.test(app))
+  if ([...app.matchAll(/[{<][^{}<>]*[}>]/g)].some(([placeholder]) => /key/i.test(placeholder)))
     return [
       error(
         'url',

@@ -132,7 +132,8 @@ export const keyForms: readonly {
   readonly form: RegExp
 }[] = [
   { name: 'YouTube', platforms: ['youtube'], form: /^[a-z0-9]{4}(?:-[a-z0-9]{4}){3,4}$/i },
-  { name: 'Twitch', platforms: ['twitch'], form: /^live_\d+_\w+(?:\?|$)/ },
+  // The stream name within a key of Bilibili's looks the same.
+  { name: 'Twitch', platforms: ['twitch', 'bilibili'], form: /^live_\d+_\w+(?:\?|$)/ },
   { name: 'Kick or Amazon IVS', platforms: ['kick', 'ivs'], form: /^sk_[a-z]{2}-[a-z]+-\d+_/ },
   { name: 'Facebook', platforms: ['facebook'], form: /^FB-\d+-/ },
   { name: 'Facebook or Instagram', platforms: ['facebook', 'instagram'], form: /^\d{6,}\?s_\w+=/ },
