@@ -211,7 +211,8 @@ export class MediaLog implements Trimmable {
     const sequence = this.#nextSequence
     if (sequence - this.#firstSequence === this.#capacity) this.#growIndex()
     const predecessor = this.#newestTimestampOnLane[lane]!
-    const time = timestamp < predecessor ? predecessor : timestamp
+    const isEarlier = timestamp < predecessor // false for the first of a lane, whose predecessor is NaN
+    const time = isEarlier ? predecessor : timestamp
     let delta = time - predecessor
     // NaN fails the comparison, too: the first message of a lane has nothing to count from.
     if (!(delta <= sharedDeltaMax)) {

@@ -9,11 +9,20 @@ import {
   liveInputPrefix,
   type SecretCipher,
 } from '../model/live-input.ts'
+import {
+  type PreflightReport,
+  type PreflightRequest,
+  preflightSubject,
+  type RetryOutputAnswer,
+  type RetryOutputRequest,
+  retryOutputSubject,
+} from '../model/preflight.ts'
 import { figuresSubject } from '../model/status.ts'
 import { liveInputOfKey } from '../model/stream-key.ts'
 import type { Secret } from '../secret.ts'
 import type { Entry, Store } from '../store/store.ts'
 import { type InputParts, InputSession, type Publisher, type Seat } from './input-session.ts'
+import { preflight } from './preflight.ts'
 import { StatusBoard } from './status-board.ts'
 
 export type SupervisorParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'lastErrorOf'> & {
@@ -32,9 +41,6 @@ const reconcileMs = 30_000
 const lookUpMs = 3_000
 /** The watch ended by itself: begun anew after so long. */
 const watchAgainMs = 1_000
-
-/** What a person asks of a running output, over the bus. */
-export const retryOutputSubject = 'live.retry-output'
 
 /**
  * Makes what runs equal to what the store wants: hears of every wish, keeps one session for each live input, and finds the input of a
@@ -66,10 +72,27 @@ export class Supervisor {
     this.#every(reconcileMs, () => void this.#reconcile().catch((error) => this.#storeFailed(error)))
     this.#answers.push(
       this.#parts.bus.respond(retryOutputSubject, (message) => {
-        const { inputId, outputId } = message as { inputId: LiveInputId; outputId: OutputId }
-        return { retried: this.#inputs.get(inputId)?.session.retryOutput(outputId) ?? false }
+        const { inputId, outputId } = message as RetryOutputRequest
+        const session = this.#inputs.get(inputId as LiveInputId)?.session
+        return { retried: session?.retryOutput(outputId as OutputId) ?? false } satisfies RetryOutputAnswer
+      }),
+      this.#parts.bus.respond(preflightSubject, async (message, signal) => {
+        return (await this.#preflight(message as PreflightRequest, signal)) as unknown as Plain
       }),
     )
+  }
+
+  #preflight(request: PreflightRequest, signal: AbortSignal): Promise<PreflightReport> {
+    const { cipher } = this.#parts
+    const { url, streamKey, username, password, tls } = request
+    const target = {
+      url,
+      streamKey: cipher.open(streamKey, 'preflight.streamKey'),
+      ...(username !== undefined && { username }),
+      ...(password !== undefined && { password: cipher.open(password, 'preflight.password') }),
+      ...(tls !== undefined && { tls }),
+    }
+    return preflight(target, { ...this.#parts, signal: AbortSignal.any([signal, this.#closing.signal]) })
   }
 
   /** @returns the seat of the input that one of these keys belongs to, or why there is none. */

@@ -1,0 +1,166 @@
+import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import type { CertificateFacts } from '../destination/certificate.ts'
+import { type Destination, parseDestination } from '../destination/destination-url.ts'
+import { dial, type Resolve } from '../destination/dial.ts'
+import { CodedError } from '../errors.ts'
+import type { Output } from '../model/live-input.ts'
+import type { PreflightReport, PreflightStep } from '../model/preflight.ts'
+import { unknownPeerLimits } from '../rtmp/chunk-reader.ts'
+import { RtmpConnection } from '../rtmp/connection.ts'
+import { AuthenticationNeeded, connectionFailure, RedirectError, requestPublish } from '../rtmp/request-publish.ts'
+
+export type PreflightParts = {
+  readonly clock: Clock
+  readonly resolve: Resolve
+  readonly policy: AddressPolicy
+  readonly signal: AbortSignal
+}
+
+/** For each step; a person waits for it. */
+const stepMs = 8_000
+const redirectsMax = 3
+
+/**
+ * Tries a destination without publishing: look-up, TCP, TLS, handshake, connect, createStream, each with its time and result. Never
+ * throws: what fails is in the report.
+ */
+export async function preflight(
+  output: Pick<Output, 'url' | 'streamKey' | 'username' | 'password' | 'tls'>,
+  parts: PreflightParts,
+): Promise<PreflightReport> {
+  const steps = new Steps(parts.clock)
+  const parsed = parseDestination(output.url, output.streamKey.reveal())
+  if (!parsed.ok) {
+    steps.begin('url')
+    steps.fail('destination_invalid', parsed.problems.map(({ message }) => message).join(' '))
+    return steps.report()
+  }
+  let destination = parsed.destination
+  let authenticationQuery: string | undefined
+  for (let hop = 0; ; hop++) {
+    try {
+      await attempt(destination, output, parts, steps, { redirectsLeft: redirectsMax - hop, authenticationQuery })
+      return steps.report()
+    } catch (error) {
+      if (error instanceof RedirectError && hop < redirectsMax) {
+        const next = parseDestination(error.url, output.streamKey.reveal())
+        if (next.ok) {
+          steps.done(`redirected to ${next.destination.host}`)
+          destination = next.destination
+          continue
+        }
+      }
+      if (error instanceof AuthenticationNeeded && hop < redirectsMax) {
+        steps.done('asks for a login')
+        authenticationQuery = error.authenticationQuery
+        continue
+      }
+      const failure = error instanceof CodedError ? error : connectionFailure(error, 'connecting')
+      steps.fail(failure.code, failure.message)
+      return steps.report()
+    }
+  }
+}
+
+async function attempt(
+  destination: Destination,
+  output: Pick<Output, 'username' | 'password' | 'tls'>,
+  parts: PreflightParts,
+  steps: Steps,
+  hop: { readonly redirectsLeft: number; readonly authenticationQuery: string | undefined },
+): Promise<void> {
+  const { clock } = parts
+  const where = `${destination.host}:${destination.port}`
+  const dialled = await dial(destination, {
+    ...parts,
+    deadlineMs: stepMs,
+    ...(output.tls && { tls: output.tls }),
+    onStep: (step) => steps.begin(step === 'resolving' ? 'resolve' : step === 'dialing' ? 'connect_tcp' : 'secure'),
+  })
+  const late = new AbortController()
+  let cancel = () => {}
+  const within = (what: string) => {
+    cancel()
+    cancel = clock.after(stepMs, () =>
+      late.abort(new CodedError('connect_timeout', `${where} did not answer ${what} within ${stepMs / 1000} s`)),
+    )
+  }
+  const signal = AbortSignal.any([parts.signal, late.signal])
+  try {
+    steps.done(
+      dialled.certificate === undefined
+        ? `connected to ${dialled.remoteAddress}`
+        : certificateWords(dialled.certificate),
+    )
+    steps.begin('handshake')
+    within('the handshake')
+    const connection = await RtmpConnection.connect(dialled.stream, {
+      limits: unknownPeerLimits,
+      now: () => clock.monotonicMs(),
+      signal,
+    })
+    steps.begin('connect_rtmp')
+    within('connect')
+    const { app, tcUrl, streamKey } = destination
+    await requestPublish(
+      connection,
+      {
+        app,
+        tcUrl,
+        streamKey,
+        redirectsLeft: hop.redirectsLeft,
+        ...(hop.authenticationQuery !== undefined && { authenticationQuery: hop.authenticationQuery }),
+        ...(output.username !== undefined && { username: output.username }),
+        ...(output.password !== undefined && { password: output.password }),
+      },
+      { signal, publish: false },
+    )
+    steps.done('the server takes publishers; the stream key itself is only tried when you go live')
+  } finally {
+    cancel()
+    dialled.reset()
+  }
+}
+
+function certificateWords(certificate: CertificateFacts): string {
+  const trust = certificate.verified ? 'verified' : 'taken without verification'
+  return `certificate of ${certificate.subject} ${trust}, valid until ${certificate.validTo.slice(0, 10)}`
+}
+
+class Steps {
+  readonly #clock: Clock
+  readonly #steps: PreflightStep[] = []
+  #begunAt = 0
+  #name: PreflightStep['name'] | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** A step that is under way has succeeded when the next one begins. */
+  begin(name: PreflightStep['name']): void {
+    this.done()
+    this.#name = name
+    this.#begunAt = this.#clock.monotonicMs()
+  }
+
+  done(detail?: string): void {
+    if (this.#name === undefined) return
+    this.#steps.push({ name: this.#name, ok: true, durationMs: this.#took(), ...(detail !== undefined && { detail }) })
+    this.#name = undefined
+  }
+
+  fail(code: string, message: string): void {
+    this.#steps.push({ name: this.#name ?? 'url', ok: false, durationMs: this.#took(), code, detail: message })
+    this.#name = undefined
+  }
+
+  report(): PreflightReport {
+    return { ok: this.#steps.every(({ ok }) => ok), steps: this.#steps }
+  }
+
+  #took(): number {
+    return this.#name === undefined ? 0 : Math.round(this.#clock.monotonicMs() - this.#begunAt)
+  }
+}

@@ -1,0 +1,29 @@
+/** A try-out of a destination, step by step, without publishing. */
+export type PreflightStep = {
+  readonly name: 'url' | 'resolve' | 'connect_tcp' | 'secure' | 'handshake' | 'connect_rtmp'
+  readonly ok: boolean
+  readonly durationMs: number
+  /** An OutputErrorCode when the step failed. */
+  readonly code?: string
+  /** For the person: what was found, or why it failed and what to do. */
+  readonly detail?: string
+}
+
+export type PreflightReport = { readonly ok: boolean; readonly steps: readonly PreflightStep[] }
+
+/** Asked over the bus of whoever runs the live input; the secrets are sealed, because a bus may cross machines. */
+export const preflightSubject = 'live.preflight'
+export const retryOutputSubject = 'live.retry-output'
+
+export type PreflightRequest = {
+  readonly url: string
+  /** Sealed for `preflight.streamKey`, `preflight.password`. */
+  readonly streamKey: string
+  readonly username?: string
+  readonly password?: string
+  readonly tls?: { readonly verify?: boolean; readonly fingerprint?: string }
+}
+
+export type RetryOutputRequest = { readonly inputId: string; readonly outputId: string }
+/** `waiting`: a wait was ended and the next attempt begins now. */
+export type RetryOutputAnswer = { readonly retried: boolean }
