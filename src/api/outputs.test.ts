@@ -21,7 +21,7 @@ import {
 } from '../model/status.ts'
 import { liveInputAnswer, outputAnswer, outputList, successOf, type WireOutput } from './schemas.ts'
 
-const destination = { url: 'rtmp://a.rtmp.youtube.com/live2', streamKey: 'uzya-f19y' }
+const destination = { url: 'rtmp://a.example/live', streamKey: 'uzya-f19y' }
 
 function assertMatches(schema: z.ZodType, value: unknown): void {
   const read = schema.safeParse(value)
@@ -78,6 +78,21 @@ test('url and key of a destination are kept as they were given, and the key is s
   })
   const [entry] = await server.store.list('input')
   assert.ok(!entry!.value.includes('bandwidthtest'))
+})
+
+test('what looks wrong with a destination is saved, and said', async () => {
+  await using server = await startApi()
+  const { outputs } = await newInput(server)
+  const slip = { url: 'rtmp://live.twitch.tv/app', streamKey: 'abcd-efgh-1234-5678-wxyz' }
+  const { status, body } = await server.call('POST', outputs, { ...slip, enbled: true })
+  assert.equal(status, 200)
+  assertMatches(successOf(outputAnswer), body)
+  assert.deepEqual(
+    body.messages.map(({ source }) => source?.pointer),
+    ['/streamKey', '/enbled'],
+  )
+  assert.match(body.messages[0]!.message, /YouTube key/)
+  assert.equal((await server.result<WireOutput[]>('GET', outputs)).length, 1)
 })
 
 test('51 outputs are added at once: 50 are, and one is refused', async () => {

@@ -1,7 +1,8 @@
 import { type Destination, parseDestination } from '../destination/destination-url.ts'
+import { lintDestination } from '../destination/lint.ts'
 import { newOutputId } from '../model/id.ts'
 import type { Output } from '../model/live-input.ts'
-import { invalid, invalidBecause, notFound, success } from './envelope.ts'
+import { invalid, invalidBecause, type Notice, notFound, noticeCode, success } from './envelope.ts'
 import { noticesOn } from './kept.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
@@ -50,7 +51,10 @@ export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wir
           )
         return { ...before, outputs: [...before.outputs, output] }
       })
-      return success(wire.output(input, output), noticesOn(sentBody, ['url', 'streamKey', 'enabled']))
+      return success(wire.output(input, output), [
+        ...advice(body.url, body.streamKey),
+        ...noticesOn(sentBody, ['url', 'streamKey', 'enabled']),
+      ])
     },
   )
 
@@ -107,6 +111,18 @@ function readDestination(url: string, streamKey: string): Destination {
   throw invalidBecause(
     parsed.problems.map(({ field, message }) => ({ code: 10005, message, source: { pointer: `/${field}` } })),
   )
+}
+
+/**
+ * What looks wrong and may yet be meant, however sure the lint is: a destination of one's own may look like a platform's, and the
+ * documented example has a placeholder for its key.
+ */
+function advice(url: string, streamKey: string): Notice[] {
+  return lintDestination(url, streamKey).map(({ field, message }) => ({
+    code: noticeCode,
+    message,
+    source: { pointer: `/${field}` },
+  }))
 }
 
 function withChange(output: Output, change: OutputChange): Output {
