@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -17,13 +18,17 @@ const stopGraceMsDefault = 5_000
 export type ProgramExit = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
 const running = new Set<RunningProgram>()
+const folders = new Set<string>()
 
-process.on('exit', () => {
+function leaveNothingBehind(): void {
   for (const program of running) program.signal('SIGKILL')
-})
+  for (const path of folders) rmSync(path, { recursive: true, force: true, maxRetries: 3, retryDelay: 20 })
+}
+
+process.on('exit', leaveNothingBehind)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    for (const program of running) program.signal('SIGKILL')
+    leaveNothingBehind()
     process.kill(process.pid, signal)
   })
 }
@@ -295,11 +300,13 @@ export type TemporaryFolder = AsyncDisposable & { readonly path: string }
 /** A folder in the system's place for temporary files, removed with all it holds. */
 export async function temporaryFolder(name: string): Promise<TemporaryFolder> {
   const path = await mkdtemp(join(tmpdir(), `stream-connect-${name}-`))
+  folders.add(path)
   return {
     path,
     async [Symbol.asyncDispose]() {
       // nginx or ffmpeg may still be writing its last file.
       await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+      folders.delete(path)
     },
   }
 }
