@@ -106,8 +106,8 @@ export class Broadcast {
   get codecs(): { readonly video: string; readonly audio: string } {
     return this.#codecs
   }
-  get needsPlainForm(): boolean {
-    return this.#isBeyondPlain
+  get headers(): MediaHeaders {
+    return this.#received.headers
   }
 
   listen(listener: BroadcastListener): () => void {
@@ -179,6 +179,14 @@ export class Broadcast {
     if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
     this.#health.observe(media, body, time)
     this.#write(media, lane, type, time, body)
+    this.#mark()
+  }
+
+  /** Only for HeldPicture: what nobody publishes, at a time of the broadcast's clock. */
+  appendAt(media: MediaMessage, type: number, body: Buffer, time: number): void {
+    if (this.#closed) return
+    this.timeline.advanceTo(time)
+    this.#write(media, this.#laneOf(media), type, time, body)
     this.#mark()
   }
 
@@ -327,6 +335,12 @@ export class PublisherFeed {
   end(): void {
     this.#open = false
     this.#staged.length = 0
+  }
+
+  /** Back to before the first key frame: something else has been put into the broadcast meanwhile. */
+  suspend(): void {
+    this.#admitted = false
+    this.#clock = undefined
   }
 
   /** @param message valid during the call. @returns whether it was media. */

@@ -7,6 +7,7 @@ import type { LiveInput, Output } from '../model/live-input.ts'
 import type { InputFigures, LastError } from '../model/status.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
+import { HeldPicture } from './held-picture.ts'
 import type { MediaLogLimits } from './media-log.ts'
 import { type Ending, type OutputParts, OutputSession } from './output-session.ts'
 
@@ -60,6 +61,7 @@ export class InputSession {
   /** Connected and not let in yet: waits for its first key frame. */
   #candidate: Seated | undefined
   #cancelHold: Cancel | undefined
+  #heldPicture: HeldPicture | undefined
   readonly #outputs = new Map<OutputId, OutputSession>()
   /** Outputs on their way out; a successor of the same output waits for them. */
   readonly #leaving = new Map<OutputId, Promise<void>>()
@@ -145,7 +147,7 @@ export class InputSession {
     const publisher = this.#publisher
     if (this.#state.name === 'connected' && publisher !== undefined && now - publisher.lastMediaMs >= silenceMs)
       this.#hold()
-    else if (this.#state.name === 'held' && publisher !== undefined && now - publisher.lastMediaMs < 1_000)
+    else if (this.#state.name === 'held' && publisher?.feed.admitted && now - publisher.lastMediaMs < 1_000)
       this.#connect()
     if (this.#broadcast === undefined || this.#health === undefined) return undefined
     for (const output of this.#outputs.values()) output.tick(now)
@@ -178,7 +180,7 @@ export class InputSession {
   #admit(seated: Seated): void {
     const before = this.#publisher
     if (this.#candidate === seated) this.#candidate = undefined
-    if (before !== undefined) {
+    if (before !== undefined && before !== seated) {
       const now = this.#parts.clock.monotonicMs()
       if (now - before.lastMediaMs < silenceMs) this.#takeovers.push(now)
       before.feed.end()
@@ -213,6 +215,7 @@ export class InputSession {
   #connect(): void {
     this.#cancelHold?.()
     this.#cancelHold = undefined
+    this.#letPictureGo()
     const returning = this.#state.name === 'held'
     this.#become({ name: 'connected' }, returning)
   }
@@ -228,6 +231,11 @@ export class InputSession {
     }
     this.#cancelHold?.()
     this.#cancelHold = this.#parts.clock.after(windowMs, end)
+    if (this.#wish.holdPicture && this.#broadcast !== undefined) {
+      this.#heldPicture ??= new HeldPicture(this.#broadcast, this.#parts.clock)
+      // What is repeated is no reference for the frames of an encoder that goes on: it is let in again at a key frame.
+      this.#publisher?.feed.suspend()
+    }
     this.#become({ name: 'held', until: this.#parts.clock.now() + windowMs }, false)
   }
 
@@ -242,9 +250,15 @@ export class InputSession {
       this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
   }
 
+  #letPictureGo(): void {
+    this.#heldPicture?.stop()
+    this.#heldPicture = undefined
+  }
+
   #endBroadcast(ending: Ending): void {
     this.#cancelHold?.()
     this.#cancelHold = undefined
+    this.#letPictureGo()
     const broadcast = this.#broadcast
     if (broadcast === undefined) return
     this.#broadcast = undefined
