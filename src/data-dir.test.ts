@@ -34,15 +34,18 @@ test('an empty folder that is open to others is closed; one with files is refuse
   await chmod(path, 0o755)
   await assert.rejects(openDataDir(path), {
     code: 'data_dir_unusable',
-    message: `DATA_DIR: ${path} is open to other users (mode 755); close it with \`chmod 700 ${path}\`.`,
+    message: `DATA_DIR: ${path} is open to other users (mode 755); close it with \`chmod 700 ${path}\` if it is this server's alone, else set DATA_DIR to another folder.`,
   })
 })
 
 test('a file in the place of the folder, or above it, is refused with a sentence', async (t) => {
   const file = join(await folder(t), 'file')
   await writeFile(file, '')
-  await assert.rejects(openDataDir(file), { code: 'data_dir_unusable', message: /is not a folder; set DATA_DIR/ })
-  await assert.rejects(openDataDir(join(file, 'x')), { code: 'data_dir_unusable', message: /lies below a file/ })
+  await assert.rejects(openDataDir(file), {
+    code: 'data_dir_unusable',
+    message: /is a file, or lies below one; set DATA_DIR/,
+  })
+  await assert.rejects(openDataDir(join(file, 'x')), { code: 'data_dir_unusable', message: /lies below one/ })
 })
 
 test('a folder that the user may not write is refused with a sentence', async (t) => {

@@ -1,18 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import {
-  access,
-  chmod,
-  constants,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises'
+import { chmod, link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { CodedError } from './errors.ts'
 import { type AccountId, isId, newAccountId } from './model/id.ts'
@@ -36,13 +23,16 @@ export type DataDir = {
 export async function openDataDir(configured: string): Promise<DataDir> {
   const path = resolve(configured)
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await makeFolder(path)
     const { mode, uid } = await stat(path)
     if ((mode & 0o077) !== 0) {
       // A folder that someone made for us, with nothing in it yet: nobody can have read anything.
       const ours = uid === process.getuid?.() && (await readdir(path)).length === 0
       if (!ours)
-        throw unusable(path, `is open to other users (mode ${octal(mode)}); close it with \`chmod 700 ${path}\``)
+        throw unusable(
+          path,
+          `is open to other users (mode ${octal(mode)}); close it with \`chmod 700 ${path}\` if it is this server's alone, else set DATA_DIR to another folder`,
+        )
       await chmod(path, 0o700)
     }
     // Only doing it tells: rights, a read-only file system and a full disk all look different from outside.
@@ -52,6 +42,18 @@ export async function openDataDir(configured: string): Promise<DataDir> {
     throw explained(path, error)
   }
   return { path, file: (name) => join(path, name) }
+}
+
+/** Not mkdir's `recursive`, which tries for ever where a file system refuses with ENOENT (/proc). */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return
+    if (!hasCode(error, 'ENOENT') || dirname(path) === path) throw error
+    await makeFolder(dirname(path))
+    await mkdir(path, { mode: 0o700 })
+  }
 }
 
 /**
@@ -187,8 +189,8 @@ const mends: Readonly<Record<string, string>> = {
   EACCES:
     'cannot be read and written by this user; give it to the user that the server runs as, or set DATA_DIR to another folder',
   EPERM: 'cannot be used by this user; give it to the user that the server runs as, or set DATA_DIR to another folder',
-  EEXIST: 'is not a folder; set DATA_DIR to a folder',
-  ENOTDIR: 'is not a folder, or lies below a file; set DATA_DIR to a folder',
+  ENOENT: 'cannot be made on this file system; set DATA_DIR to another folder',
+  ENOTDIR: 'is a file, or lies below one; set DATA_DIR to a folder',
   EROFS: 'is on a file system that is read-only; set DATA_DIR to a folder that can be written',
   ENOSPC: 'is on a disk that is full; make room',
   EDQUOT: "is over this user's disk quota; make room",
