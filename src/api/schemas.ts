@@ -119,7 +119,7 @@ const moment = z.object({
   nextAttemptAt: z.iso.datetime().optional(),
 })
 const status = z
-  .object({ current: moment.extend({ statusLastSeen: z.iso.datetime() }), history: z.array(moment) })
+  .object({ current: moment.extend({ statusLastSeen: z.iso.datetime() }), history: z.array(moment).readonly() })
   .nullable()
 
 const lastError = z.object({ code: z.string(), message: z.string(), at: z.iso.datetime() })
@@ -156,7 +156,7 @@ const inputHealth = z.object({
     .optional(),
   audio: z.object({ codec: z.string(), sampleRate: z.number().optional(), channels: z.number().optional() }).optional(),
   uploadRatio: z.number().optional(),
-  warnings: z.array(warning),
+  warnings: z.array(warning).readonly(),
 })
 
 const stamp = z.iso.datetime({ precision: 6 })

@@ -78,12 +78,15 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const wire = new Wire({ projection, figures, addresses: options.addresses })
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
-  const ready = () => projection.isCurrent() && (options.isReady?.() ?? true)
+  let isClosing = false
+  const ready = () => !isClosing && projection.isCurrent() && (options.isReady?.() ?? true)
 
   const app: HttpRoutes = fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestDurationMsMax,
     forceCloseConnections: 'idle',
+    // Fastify's own 503 is not in the envelope; whoever is still connected is served, and told to come back anew.
+    return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (_error, request, reply) => answerError(noRoute(request.url), request, reply, log),
     clientErrorHandler: answerBrokenRequest,
@@ -155,8 +158,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     ready,
     inject: (request) => app.inject(request),
     async close() {
-      ending.abort()
-      figures.close()
+      isClosing = true
       const servers = [app.server, ...tlsServers]
       const cancel = clock.after(closeMsMax, () => {
         for (const server of servers) server.closeAllConnections()
@@ -166,6 +168,9 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         ...tlsServers.map((server) => new Promise((resolve) => server.close(resolve).closeIdleConnections())),
       ])
       cancel()
+      // Only now: what is under way waits for the projection.
+      figures.close()
+      ending.abort()
     },
     [Symbol.asyncDispose]: () => api.close(),
   }

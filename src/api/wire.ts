@@ -30,10 +30,10 @@ export class Wire {
       modified: input.modified,
       meta: input.meta,
       ...keptOnWire(input),
-      status: (this.#projection.status(input.uid)?.status ?? null) as WireLiveInput['status'],
+      status: this.#projection.status(input.uid)?.status ?? null,
       enabled: input.enabled,
       ...(input.keysRotatedAt !== undefined && { keysRotatedAt: input.keysRotatedAt }),
-      ...(health && { health: health as WireLiveInput['health'] & {} }),
+      ...(health && { health }),
     }
   }
 
@@ -58,7 +58,7 @@ export class Wire {
       url: output.url,
       streamKey: output.streamKey.reveal(),
       enabled: output.enabled,
-      status: (known?.status ?? null) as WireOutput['status'],
+      status: known?.status ?? null,
       ...((figures || lastError) && { health: { ...figures, ...(lastError && { lastError }) } }),
     }
   }

@@ -21,7 +21,7 @@ export type Edit = (input: LiveInput) => LiveInput
 /** The pause before a race is run once more. In one process nobody races for a document; of several, few do. */
 const racePauseMsMax = 20
 /** Who loses that often stands against a flood of changes of one input. */
-const racesLostMax = 100
+const racesLostMax = 50
 
 /**
  * Makes what people want durable: one document per live input, changed by compare-and-set, lost races run again. A change
