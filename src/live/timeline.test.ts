@@ -115,22 +115,26 @@ test('whatever an encoder’s clock does, no track ever goes backward and no tim
     ),
   )
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 2 ** 32 - 1 }), fc.array(message, { minLength: 1, maxLength: 200 }), (start, steps) => {
-      const timeline = new Timeline()
-      const clock = timeline.attach(start)
-      let raw = start
-      const last = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
-      let newest = 0
-      for (const [lane, step] of steps) {
-        raw = (raw + step) >>> 0
-        const time = clock.map(raw, lane, lane === video)
-        assert.ok(Number.isFinite(time))
-        assert.ok(time >= last[lane]!, 'never backward on a track')
-        assert.ok(time - newest <= 3_100 || newest === 0, 'no jump forward beyond what is believed')
-        last[lane] = time
-        newest = Math.max(newest, time)
-      }
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      fc.array(message, { minLength: 1, maxLength: 200 }),
+      (start, steps) => {
+        const timeline = new Timeline()
+        const clock = timeline.attach(start)
+        let raw = start
+        const last = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY]
+        let newest = 0
+        for (const [lane, step] of steps) {
+          raw = (raw + step) >>> 0
+          const time = clock.map(raw, lane, lane === video)
+          assert.ok(Number.isFinite(time))
+          assert.ok(time >= last[lane]!, 'never backward on a track')
+          assert.ok(time - newest <= 3_100 || newest === 0, 'no jump forward beyond what is believed')
+          last[lane] = time
+          newest = Math.max(newest, time)
+        }
+      },
+    ),
     { numRuns: 500 },
   )
 })

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { systemClock } from '../clock.ts'
+import { messageTypes } from '../rtmp/message.ts'
+import { Broadcast } from './broadcast.ts'
+import { Cursor } from './cursor.ts'
+import { FeedHealth } from './feed-health.ts'
+import { lanes, type MediaLog } from './media-log.ts'
+import { Pump } from './pump.ts'
+import { SlabPool } from './slab-pool.ts'
+
+const pool = new SlabPool(64 * 1024 * 1024)
+
+function newBroadcast(): Broadcast {
+  const limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }
+  return new Broadcast(pool, limits, new Pump(systemClock, 0), new FeedHealth(systemClock, 12_000))
+}
+
+const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
+const message = (type: number, timestamp: number, body: Buffer) => ({
+  chunkStreamId: 4,
+  type,
+  timestamp,
+  messageStreamId: 1,
+  body,
+})
+const video = (timestamp: number, body: string) => message(messageTypes.video, timestamp, hex(body))
+const audio = (timestamp: number, body: string) => message(messageTypes.audio, timestamp, hex(body))
+
+const avcHeader = '17 00 000000 0142001e'
+const avcKey = '17 01 000000 aaaa'
+const avcFrame = '27 01 000000 bbbb'
+const avcEnd = '17 02 000000'
+const aacHeader = 'af 00 1190'
+const aacFrame = 'af 01 2110'
+const metadata = message(
+  messageTypes.amf0Data,
+  0,
+  Buffer.concat([hex('02 000a'), Buffer.from('onMetaData'), hex('05')]),
+)
+
+function told(log: MediaLog): string[] {
+  const rows: string[] = []
+  for (let sequence = log.firstSequence; sequence < log.nextSequence; sequence++)
+    rows.push(`${log.timestampOf(sequence)} ${log.copyBody(sequence).toString('hex')}`)
+  return rows
+}
+
+const plainHex = (text: string) => text.replaceAll(' ', '')
+
+test('unchanged headers that are said again and empty bodies are left out; changed ones are not', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  for (const one of [
+    video(0, avcHeader),
+    audio(0, aacHeader),
+    video(0, avcKey),
+    video(33, avcHeader),
+    audio(33, aacHeader),
+    message(messageTypes.video, 40, Buffer.alloc(0)),
+    audio(50, 'af 01'),
+    video(66, '17 00 000000 0142001f'),
+    video(66, avcKey),
+  ])
+    feed.publish(one)
+  assert.deepEqual(told(broadcast.log('received')), [
+    `0 ${plainHex(avcHeader)}`,
+    `0 ${plainHex(aacHeader)}`,
+    `0 ${plainHex(avcKey)}`,
+    '0 17000000000142001f',
+    `66 ${plainHex(avcKey)}`,
+  ])
+})
+
+test('a publisher that comes back is let in at a key frame, one frame later, and its headers only where they changed', () => {
+  const broadcast = newBroadcast()
+  const first = broadcast.feed()
+  for (const one of [
+    metadata,
+    video(0, avcHeader),
+    audio(0, aacHeader),
+    video(0, avcKey),
+    video(33, avcFrame),
+    audio(20, aacFrame),
+  ])
+    first.publish(one)
+  first.end()
+  const before = told(broadcast.log('received')).length
+  const second = broadcast.feed()
+  let admitted = 0
+  second.onAdmitted = () => admitted++
+  for (const one of [
+    video(9_000, avcHeader),
+    audio(9_000, 'af 00 1210'),
+    audio(9_001, aacFrame),
+    video(9_010, avcFrame),
+    video(9_033, avcKey),
+    audio(9_040, aacFrame),
+  ])
+    second.publish(one)
+  assert.equal(admitted, 1)
+  assert.deepEqual(told(broadcast.log('received')).slice(before), [
+    '33 af001210',
+    `66 ${plainHex(avcKey)}`,
+    `73 ${plainHex(aacFrame)}`,
+  ])
+})
+
+test('sound alone is let in after two seconds without a picture', () => {
+  const broadcast = newBroadcast()
+  const first = broadcast.feed()
+  first.publish(audio(0, aacHeader))
+  for (let time = 0; time < 3_000; time += 20) first.publish(audio(time, aacFrame))
+  assert.ok(broadcast.startSequence(broadcast.log('received')) !== undefined, 'an output may begin')
+  first.end()
+  const second = broadcast.feed()
+  for (let time = 0; time < 1_980; time += 20) second.publish(audio(time, aacFrame))
+  assert.equal(second.admitted, false)
+  second.publish(audio(2_000, aacFrame))
+  assert.equal(second.admitted, true)
+})
+
+test('what ends a track is kept back until the broadcast ends', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  for (const one of [video(0, avcHeader), video(0, avcKey), video(33, avcFrame), video(0, avcEnd)]) feed.publish(one)
+  assert.equal(told(broadcast.log('received')).length, 3)
+  broadcast.finish()
+  assert.deepEqual(told(broadcast.log('received')).slice(3), [`33 ${plainHex(avcEnd)}`])
+})
+
+test('the plain form: legacy tags where there are some, the default track alone, no ModEx; made from the newest key frame on', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  const avc1 = Buffer.from('avc1').toString('hex')
+  const mp4a = Buffer.from('mp4a').toString('hex')
+  const hvc1 = Buffer.from('hvc1').toString('hex')
+  for (const one of [
+    video(0, `90 ${avc1} 0142001e`),
+    audio(0, `90 ${mp4a} 1190`),
+    video(0, `93 ${avc1} aaaa`),
+    video(0, `96 00 ${hvc1} 01 dddd`), // sequence start of track 1
+    video(33, `a1 ${avc1} 000021 bbbb`),
+    audio(40, `91 ${mp4a} 2110`),
+  ])
+    feed.publish(one)
+  const plain = broadcast.log('plain')
+  assert.notEqual(plain, broadcast.log('received'))
+  feed.publish(video(66, `a7 03 00000000 01 ${avc1} 000000 cccc`)) // ModEx around coded frames
+  feed.publish(video(66, `a6 01 ${hvc1} 01 eeee`)) // a frame of track 1
+  assert.deepEqual(told(plain), [
+    '0 af001190',
+    '0 17000000000142001e',
+    '0 1701000000aaaa',
+    '33 2701000021bbbb',
+    '40 af012110',
+    '66 2701000000cccc',
+  ])
+})
+
+test('another codec in the middle: nobody begins at the frames before it, and outputs are told', () => {
+  const broadcast = newBroadcast()
+  const changes: string[] = []
+  broadcast.listen({ onAppended() {}, onFormatChanged: (change) => changes.push(change) })
+  const feed = broadcast.feed()
+  for (const one of [video(0, avcHeader), video(0, avcKey)]) feed.publish(one)
+  const hvc1 = Buffer.from('hvc1').toString('hex')
+  feed.publish(video(33, `90 ${hvc1} 01`))
+  assert.deepEqual(changes, ['codec'])
+  assert.equal(broadcast.startSequence(broadcast.log('received')), undefined)
+  feed.publish(video(33, `93 ${hvc1} aa`))
+  const start = broadcast.startSequence(broadcast.log('received'))!
+  const cursor = new Cursor(broadcast.log('received'), pool, 1)
+  cursor.start(start)
+  const first = cursor.next(1000)!.bytes
+  assert.ok(first.includes(Buffer.from('hvc1')), 'the header of the new codec opens the connection')
+  assert.equal(broadcast.log('received').laneOf(start), lanes.video)
+})
