@@ -1,4 +1,4 @@
-import type { Revision, WatchEvent } from './store.ts'
+import type { WatchEvent } from './store.ts'
 
 /** What a watcher that reads slowly may leave waiting before it is told of a gap. */
 export type WatchLimits = {
@@ -93,12 +93,8 @@ export class WatchFeed {
   }
 }
 
-export function keyOf(change: Change): string {
+function keyOf(change: Change): string {
   return change.type === 'put' ? change.entry.key : change.key
-}
-
-export function revisionOf(change: Change): Revision {
-  return change.type === 'put' ? change.entry.revision : change.revision
 }
 
 function charactersOf(change: Change): number {
