@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 
 export const nginxRtmpModule = '/usr/lib/nginx/modules/ngx_rtmp_module.so'
 
-const requirements = {
+export const requirements = {
   ffmpeg: { package: 'ffmpeg', isThere: () => onPath('ffmpeg') && onPath('ffprobe') },
   'nginx-rtmp': { package: 'nginx libnginx-mod-rtmp', isThere: () => onPath('nginx') && existsSync(nginxRtmpModule) },
   gstreamer: {

@@ -1,0 +1,100 @@
+/**
+ * Prints the documentation that is made of the code: `npm run docs` writes it; test/house holds it against the code.
+ */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { defaultText } from '../src/command-line.ts'
+import { busErrorCodes, ingestErrorCodes, outputErrorCodes, startErrorCodes, storeErrorCodes } from '../src/errors.ts'
+import { flagOf, type Setting, settings, variablePrefix } from '../src/settings.ts'
+
+/** Path from the root of the repository -> text. */
+export function generatedDocs(): ReadonlyMap<string, string> {
+  return new Map([
+    ['docs/config.md', configPage()],
+    ['docs/error-codes.md', errorCodesPage()],
+  ])
+}
+
+const origin = (source: string) =>
+  `<!-- Printed from ${source} by \`npm run docs\`; a test keeps the two equal. Change it there. -->\n`
+
+function configPage(): string {
+  const rows = (Object.values(settings) as readonly Setting[]).map((one) => {
+    const flag = flagOf(one)
+    const fallback = one.defaultNote ?? (one.default === undefined ? defaultText(one) : `\`${one.default}\``)
+    return [
+      `\`${variablePrefix}${one.name}\``,
+      flag === undefined ? '–' : `\`${flag}\``,
+      fallback,
+      one.unit ?? '',
+      one.meaning + (one.withoutEffect ? ' *No effect in this version.*' : ''),
+    ]
+  })
+  return `${origin('src/settings.ts')}
+# Settings
+
+Each setting is an environment variable and, unless it is a secret, a flag: \`npm start -- --http-port 9000\`. The flag wins over the
+variable, and an empty value counts as not set. \`npm start -- --help\` prints this list.
+
+${table(['variable', 'flag', 'default', 'unit', 'meaning'], rows)}
+A setting that cannot be used, an unknown flag, an unknown variable that begins with \`${variablePrefix}\`, or a port that is taken ends
+the start with one sentence that names setting, value and mend, and with exit status 2. The value of a secret is never repeated.
+
+Destinations' certificates are checked against the authorities that Node knows; \`NODE_EXTRA_CA_CERTS\` (a PEM file) adds others.
+
+## What lies in DATA_DIR
+
+The folder has mode 0700 and its files 0600; a folder that other users may read is refused, unless it is empty: then it is closed.
+
+${table(
+  ['file', 'holds', 'when it is lost'],
+  [
+    ['`stream-connect.sqlite`', 'live inputs, outputs, their status', 'everything has to be set up anew'],
+    [
+      '`secret-key`',
+      'the key that encrypts stream keys in the database',
+      'the database can no longer be used: keep a copy',
+    ],
+    ['`api-token`', 'the token of the first start', 'a new one is made and printed at the next start'],
+    ['`account-id`', 'the id of the first account', 'a new one is made; inputs of the old one are no longer seen'],
+    ['`tls-cert.pem`, `tls-key.pem`', 'the self-signed certificate', 'a new one is made'],
+  ],
+)}`
+}
+
+function errorCodesPage(): string {
+  const sections: readonly (readonly [string, string, Readonly<Record<string, string>>])[] = [
+    [
+      'Outputs',
+      'Why an output is not (or no longer) live: `status.current.reason` and `health.lastError.code` of an output.',
+      outputErrorCodes,
+    ],
+    ['Start', 'Why the server did not start. It ends with exit status 2.', startErrorCodes],
+    ['Encoders', 'Why an encoder was refused or cut. In the log and in events.', ingestErrorCodes],
+    ['Store', 'What can go wrong with the database. In the log, and behind a 5xx answer of the API.', storeErrorCodes],
+    [
+      'Bus',
+      'What can go wrong between the parts of the server. In the log, and behind a 5xx answer of the API.',
+      busErrorCodes,
+    ],
+  ]
+  const printed = sections.map(([title, meaning, codes]) => {
+    const rows = Object.entries(codes).map(([code, sentence]) => [`\`${code}\``, sentence])
+    return `## ${title}\n\n${meaning}\n\n${table(['code', 'meaning, and what to do'], rows)}`
+  })
+  return `${origin('src/errors.ts')}
+# Error codes
+
+A code is never renamed and never gets a second meaning: programs may rely on it. The sentence that comes with it is for people, and
+may be more exact than the one here: it names the destination's own words, the setting, or the value.
+
+${printed.join('\n')}`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
+  return line(head) + line(head.map(() => '---')) + rows.map(line).join('')
+}
+
+if (import.meta.main)
+  for (const [path, text] of generatedDocs()) writeFileSync(join(import.meta.dirname, '..', path), text)
