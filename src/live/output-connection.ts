@@ -29,8 +29,6 @@ const publishMs = 15_000
 const redirectsMax = 3
 /** A login takes three connections. */
 const loginsMax = 2
-/** What a peer let pass unacknowledged beyond its own habit before its silence means something. */
-const unacknowledgedSlackBytes = 512 * 1024
 
 export type ConnectParts = {
   readonly clock: Clock
@@ -176,11 +174,6 @@ export class OutputConnection {
   readonly #destination: Destination
   readonly #failed = new AbortController()
 
-  #acknowledgedAtMs = Number.NaN
-  #bytesAtAcknowledgement = 0
-  #habitBytes = 0
-  #bytesSent: () => number = () => 0
-
   constructor(dialled: Dialled, connection: RtmpConnection, published: PublishedStream, destination: Destination) {
     this.#dialled = dialled
     this.#connection = connection
@@ -199,25 +192,10 @@ export class OutputConnection {
   }
 
   /** From now on the sender writes to the stream; answers to the destination go through it. */
-  carry(sender: OutputSender, nowMs: () => number): void {
-    this.#bytesSent = () => sender.bytesSent
+  carry(sender: OutputSender): void {
     this.#connection.controlSink = (bytes) => sender.sendControl(bytes)
-    this.#connection.onAcknowledgement = () => {
-      const sent = sender.bytesSent
-      this.#habitBytes = Math.max(this.#habitBytes, sent - this.#bytesAtAcknowledgement)
-      this.#bytesAtAcknowledgement = sent
-      this.#acknowledgedAtMs = nowMs()
-    }
+    this.#connection.onAcknowledgement = (value) => sender.acknowledged(value)
     watchPublished(this.#connection, this.#destination.streamKey, (failure) => this.fail(failure))
-  }
-
-  /**
-   * A destination that has acknowledged before and was sent more than twice its habit since then, without a word for so long,
-   * does not read any more; the kernels between may still take some megabytes for it.
-   */
-  stoppedAcknowledging(nowMs: number, silenceMs: number): boolean {
-    if (Number.isNaN(this.#acknowledgedAtMs) || nowMs - this.#acknowledgedAtMs < silenceMs) return false
-    return this.#bytesSent() - this.#bytesAtAcknowledgement > 2 * this.#habitBytes + unacknowledgedSlackBytes
   }
 
   fail(failure: CodedError<OutputErrorCode>): void {

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Broadcast, BroadcastListener, LogForm } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
+import { Delivery, type Sent } from './delivery.ts'
 import type { Pump, PumpTurn } from './pump.ts'
 import type { Slab, SlabPool } from './slab-pool.ts'
 
@@ -41,8 +42,9 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   #leaving: { goodbye: Buffer; atEdge: boolean; said: () => void } | undefined
   queued = false
 
+  readonly delivery = new Delivery()
   bytesSent = 0
-  /** Monotonic: when a write was finished last. */
+  /** Monotonic: when a write was finished, or the peer acknowledged, last. */
   lastProgressMs: number
   #maxLagMs: number
 
@@ -61,6 +63,14 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   get catchingUp(): boolean {
     return this.cursor.bytesBehind > catchingUpBytes
   }
+  /** All bytes that the log has had, for comparison with those that were sent. */
+  get bytesOffered(): number {
+    return this.#parts.broadcast.log(this.#parts.form).end
+  }
+  /** How far the destination is behind: what it was not sent yet, and what it does not seem to have read. */
+  get lagMs(): number {
+    return Math.max(this.cursor.lagMs, this.delivery.lagMs(this.#sent(), this.#newestMs()))
+  }
   /** A write is under way: bytes wait for the peer. */
   get isWaiting(): boolean {
     return this.#writing > 0
@@ -75,6 +85,13 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     if (!this.#open || (change === 'beyond_plain' && this.#parts.form === 'received')) return
     if (this.#cursor.started) this.#parts.onRestart()
     else this.#cursor = this.#makeCursor()
+  }
+
+  /** The peer acknowledged. @param value as it came. */
+  acknowledged(value: number): void {
+    const nowMs = this.#parts.clock.monotonicMs()
+    this.lastProgressMs = nowMs
+    this.delivery.acknowledged(value, this.#sent(), this.#newestMs(), nowMs)
   }
 
   /** An answer to a ping, or an acknowledgement: goes between two chunks. */
@@ -148,7 +165,21 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     if (error) return
     this.bytesSent += bytes
     this.lastProgressMs = this.#parts.clock.monotonicMs()
+    this.delivery.wrote(this.bytesSent, this.#mediaTime)
     if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
+  }
+
+  readonly #mediaTime = (): number => {
+    const { handedOutUntil } = this.cursor
+    return Number.isNaN(handedOutUntil) ? this.#newestMs() : handedOutUntil
+  }
+
+  #newestMs(): number {
+    return this.#parts.broadcast.timeline.newest
+  }
+
+  #sent(): Sent {
+    return { bytes: this.bytesSent, mediaTime: this.#mediaTime() }
   }
 
   #makeCursor(): Cursor {

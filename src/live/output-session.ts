@@ -10,6 +10,7 @@ import type { LastError, OutputHealth } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
 import type { Broadcast, LogForm } from './broadcast.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
+import { OutputPace } from './output-pace.ts'
 import { OutputSender } from './output-sender.ts'
 import type { Pump } from './pump.ts'
 import { closedEarlyMs, RetryPolicy, stablePublishMs } from './retry-policy.ts'
@@ -33,6 +34,8 @@ const provingMs = 5_000
 const noProgressMs = 10_000
 /** A destination that used to acknowledge and has stopped, while it was sent several times what it used to wait for. */
 const noAcknowledgementMs = 15_000
+/** So many resets in a row, each so soon, are a refusal, too: a peer that closes before it has read everything resets. */
+const earlyResetsMax = 5
 /** A removed output is gone within a second: so long for what is pending, and so long for the peer's own close. */
 const goodbyeMs = 500
 const peerCloseMs = 400
@@ -75,6 +78,9 @@ export class OutputSession {
 
   #connection: OutputConnection | undefined
   #sender: OutputSender | undefined
+  #pace = new OutputPace()
+  #isTooSlow = false
+  #earlyResets = 0
   #publishedAtMs = Number.NaN
   #mediaSinceMs = Number.NaN
   #connectedAt: string | undefined
@@ -142,10 +148,11 @@ export class OutputSession {
       connection.fail(new CodedError('no_progress', `took no data for ${noProgressMs / 1000} s`))
       return
     }
-    if (connection.stoppedAcknowledging(nowMs, noAcknowledgementMs)) {
+    if (sender.delivery.hasStopped(sender.bytesSent, nowMs, noAcknowledgementMs)) {
       connection.fail(new CodedError('no_progress', `acknowledged no data for ${noAcknowledgementMs / 1000} s`))
       return
     }
+    this.#observePace(sender, nowMs)
     const proven = nowMs - this.#mediaSinceMs
     if (this.#state.name === 'connecting' && proven >= provingMs && nowMs - sender.lastProgressMs < provingMs) {
       this.#connectedAt = new Date(this.#parts.clock.now()).toISOString()
@@ -157,18 +164,34 @@ export class OutputSession {
   health(): OutputHealth {
     const sender = this.#sender
     const cursor = sender?.cursor
+    const warning = this.#pace.warning()
     return {
       bitrateKbps: sender === undefined ? 0 : this.#rate.kbps,
       bytesSent: this.#before.bytesSent + (sender?.bytesSent ?? 0),
       messagesSent: this.#before.messagesSent + (cursor?.messagesSent ?? 0),
       droppedMessages: this.#before.droppedMessages + (cursor?.droppedMessages ?? 0),
       droppedMs: Math.round(this.#before.droppedMs + (cursor?.droppedMs ?? 0)),
-      lagMs: Math.round(cursor?.lagMs ?? 0),
+      lagMs: Math.round(sender?.lagMs ?? 0),
       ...(this.#state.name === 'connected' && this.#connectedAt && { connectedAt: this.#connectedAt }),
       attempts: this.#attempts,
       reconnects: this.#reconnects,
       ...(this.#lastError && { lastError: this.#lastError }),
+      ...(warning && { warning }),
     }
+  }
+
+  #observePace(sender: OutputSender, nowMs: number): void {
+    this.#pace.observe({
+      atMs: nowMs,
+      offeredBytes: sender.bytesOffered,
+      writtenBytes: sender.bytesSent,
+      acknowledgedBytes: sender.delivery.acknowledgedBytes,
+      acknowledgedAtMs: sender.delivery.acknowledgedAtMs,
+      droppedMessages: sender.cursor.droppedMessages,
+    })
+    const warning = this.#pace.warning()
+    if (warning && !this.#isTooSlow) this.#log.warn(warning, 'output warning')
+    this.#isTooSlow = warning !== undefined
   }
 
   async #run(): Promise<void> {
@@ -254,7 +277,7 @@ export class OutputSession {
     this.#rate.bytes = this.#before.bytesSent
     this.#rate.atMs = this.#publishedAtMs
     this.#rate.kbps = 0
-    connection.carry(sender, () => clock.monotonicMs())
+    connection.carry(sender)
     if (!sender.cursor.started) this.#become({ name: 'connecting', step: 'waiting_for_key_frame' })
     this.#restart = new AbortController()
     const stop = this.#stop.signal
@@ -325,6 +348,8 @@ export class OutputSession {
     this.#connection?.close()
     this.#sender = undefined
     this.#connection = undefined
+    this.#pace = new OutputPace()
+    this.#isTooSlow = false
     this.#connectedAt = undefined
     this.#publishedAtMs = Number.NaN
     this.#mediaSinceMs = Number.NaN
@@ -334,13 +359,16 @@ export class OutputSession {
     const sinceMs = this.#parts.clock.monotonicMs() - this.#publishedAtMs
     if (error instanceof CodedError && error.code in outputErrorCodes) {
       const failure = error as CodedError<OutputErrorCode>
-      // A close right after the publish was accepted is how most platforms refuse a key.
-      if (failure.code === 'connection_reset' && sinceMs < closedEarlyMs && !this.#isHeld())
-        return new CodedError(
-          'closed_after_publish',
-          `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`,
-        )
-      return failure
+      // A close right after the publish was accepted is how most platforms refuse a key. A reset may be anything, unless it goes on.
+      const isEarly = failure.code === 'connection_reset' && sinceMs < closedEarlyMs && !this.#isHeld()
+      const isReset = failure.cause !== undefined
+      this.#earlyResets = isEarly && isReset ? this.#earlyResets + 1 : 0
+      if (!isEarly || (isReset && this.#earlyResets < earlyResetsMax)) return failure
+      return new CodedError(
+        'closed_after_publish',
+        `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`,
+        { cause: failure },
+      )
     }
     this.#log.error({ err: error }, 'an output failed in a way that is a mistake of ours')
     return new CodedError('internal_error')
