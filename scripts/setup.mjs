@@ -4,7 +4,7 @@
  * new enough for the TypeScript sources. When all is well it reads two files, touches no network and says nothing.
  */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -111,6 +111,7 @@ function pathWithoutOurs() {
 /** The `node` that a command after this one gets: the first on the PATH. npm puts node_modules/.bin there first. */
 function followingNode() {
   const ours = join(root, 'node_modules', '.bin')
+  linkNode(join(ours, 'node'))
   const folders = (process.env.PATH ?? '').split(delimiter)
   // Called by hand, without npm: what matters is what npm would find.
   for (const folder of folders.includes(ours) ? folders : [ours, ...folders]) {
@@ -122,6 +123,18 @@ function followingNode() {
     else return { path, version: version ?? 'broken', major: Number(/^v(\d+)/.exec(version ?? '')?.[1] ?? 0) }
   }
   return { path: 'not on the PATH', version: 'missing', major: 0 }
+}
+
+/**
+ * npm 9 takes the link away again when it throws out the package for the other kind of machine, whose program has the same name.
+ * @param {string} link
+ */
+function linkNode(link) {
+  const name = `node-${process.platform}-${process.arch}`
+  const program = join(root, 'node_modules', name, 'bin', 'node')
+  if (!existsSync(program) || existsSync(link) || versionOf(program) === undefined) return
+  rmSync(link, { force: true })
+  symlinkSync(join('..', name, 'bin', 'node'), link)
 }
 
 function isProgram(path) {
