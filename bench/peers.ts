@@ -1,0 +1,137 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  freePort,
+  isListening,
+  type RunningProgram,
+  startProgram,
+  temporaryFolder,
+  waitFor,
+} from '../test/support/processes.ts'
+import { nginxRtmpModule, programPath } from '../test/support/requirements.ts'
+import { startServer } from '../test/support/server.ts'
+import type { TestCa } from '../test/support/tls.ts'
+import type { Work } from './works.ts'
+
+/** A server that relays, set up for one work. */
+export type Peer = AsyncDisposable & {
+  readonly pids: readonly number[]
+  /** Where the encoders publish. */
+  readonly targets: readonly { readonly url: string; readonly key: string }[]
+  /** What it counts as left out on purpose, where it tells. */
+  readonly dropped?: () => Promise<number>
+}
+
+export type PeerName = 'stream-connect' | 'stream-connect (efficient)' | 'nginx-rtmp' | 'srs'
+
+/** @param sinkPorts as many as the work has outputs per input. */
+export type StartPeer = (work: Work, sinkPorts: readonly number[], ca: TestCa | undefined) => Promise<Peer>
+
+export function startOurs(settings: Readonly<Record<string, string>>): StartPeer {
+  return async (work, sinkPorts, ca) => {
+    const server = await startServer({
+      settings: { MAX_LIVE_INPUTS: '2000', LOG_LEVEL: 'warn', ...settings },
+      ...(ca && { env: { NODE_EXTRA_CA_CERTS: ca.caPem } }),
+      nodeArgs: process.env['BENCH_NODE_ARGS']?.split(' ') ?? [],
+    })
+    const targets: { url: string; key: string }[] = []
+    const uids: string[] = []
+    for (let input = 0; input < work.inputs; input++) {
+      const created = await server.createInput()
+      uids.push(created.uid)
+      targets.push({ url: server.rtmpUrl, key: created.rtmps.streamKey })
+      for (const port of sinkPorts)
+        await server.addOutput(created.uid, {
+          url: `${work.tls ? 'rtmps://localhost' : 'rtmp://127.0.0.1'}:${port}/live`,
+          streamKey: `stream${input}`,
+        })
+    }
+    return {
+      pids: [server.program.pid],
+      targets,
+      async dropped() {
+        const outputs = (await server.outputs(uids[0]!)) as unknown as { health?: { droppedMessages: number } }[]
+        return outputs.reduce((sum, { health }) => sum + (health?.droppedMessages ?? 0), 0)
+      },
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    }
+  }
+}
+
+/** nginx-rtmp pushes; for RTMPS through stunnel, as its users do. */
+export const startNginx: StartPeer = async (work, sinkPorts, ca) => {
+  const folder = await temporaryFolder('bench-nginx')
+  await mkdir(join(folder.path, 'logs'))
+  const started: RunningProgram[] = []
+  let pushPorts = sinkPorts
+  if (work.tls && ca !== undefined) {
+    pushPorts = await Promise.all(sinkPorts.map(() => freePort()))
+    const services = sinkPorts.map(
+      (port, index) =>
+        `[sink${index}]\nclient = yes\naccept = 127.0.0.1:${pushPorts[index]}\nconnect = 127.0.0.1:${port}\nCAfile = ${ca.caPem}\nverifyChain = yes\ncheckHost = localhost\nsni = localhost\n`,
+    )
+    const configuration = join(folder.path, 'stunnel.conf')
+    await writeFile(
+      configuration,
+      `foreground = yes\npid =\ndebug = err\nsocket = r:TCP_NODELAY=1\n${services.join('')}`,
+    )
+    started.push(await startProgram(programPath('stunnel'), [configuration]))
+    await waitFor('stunnel to listen', () => isListening(pushPorts[0]!))
+  }
+  const port = await freePort()
+  const pushes = pushPorts.map((sink) => `push rtmp://127.0.0.1:${sink}/live;`).join('\n      ')
+  const configuration = join(folder.path, 'nginx.conf')
+  await writeFile(
+    configuration,
+    `load_module ${nginxRtmpModule};
+daemon off; worker_processes 1; pid ${folder.path}/nginx.pid; error_log ${folder.path}/error.log warn; ${process.getuid?.() === 0 ? 'user root;' : ''}
+events { worker_connections 8192; }
+rtmp { server { listen 127.0.0.1:${port}; chunk_size 4096; max_message 8M;
+    application live {
+      live on; push_reconnect 1s;
+      ${pushes}
+    } } }
+`,
+  )
+  started.push(await startProgram(programPath('nginx'), ['-p', folder.path, '-c', configuration]))
+  await waitFor('nginx to listen', () => isListening(port))
+  return {
+    pids: started.map(({ pid }) => pid),
+    targets: Array.from({ length: work.inputs }, (_, index) => ({
+      url: `rtmp://127.0.0.1:${port}/live`,
+      key: `stream${index}`,
+    })),
+    async [Symbol.asyncDispose]() {
+      for (const program of started) await program.stop()
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** SRS forwards to host and port alone, so each output has a port of its own. @param binary its path (SRS_BIN). */
+export function startSrs(binary: string): StartPeer {
+  return async (work, sinkPorts) => {
+    const folder = await temporaryFolder('bench-srs')
+    const port = await freePort()
+    const configuration = join(folder.path, 'srs.conf')
+    await writeFile(
+      configuration,
+      `listen ${port}; max_connections 4000; daemon off; srs_log_tank console; srs_log_level error; pid ${folder.path}/srs.pid;
+vhost __defaultVhost__ { forward { enabled on; destination ${sinkPorts.map((sink) => `127.0.0.1:${sink}`).join(' ')}; } }
+`,
+    )
+    const program = await startProgram(binary, ['-c', configuration], { cwd: folder.path })
+    await waitFor('SRS to listen', () => isListening(port))
+    return {
+      pids: [program.pid],
+      targets: Array.from({ length: work.inputs }, (_, index) => ({
+        url: `rtmp://127.0.0.1:${port}/live`,
+        key: `stream${index}`,
+      })),
+      async [Symbol.asyncDispose]() {
+        await program.stop()
+        await folder[Symbol.asyncDispose]()
+      },
+    }
+  }
+}
