@@ -117,7 +117,11 @@ async function build(config: Config, log: Log, opened: AsyncDisposableStack): Pr
     log,
     accounts: firstAccount(accountId, token),
     addresses,
-    limits: { liveInputsMax: config.maxLiveInputs, outputsMax: config.maxOutputs },
+    limits: {
+      liveInputsMax: config.maxLiveInputs,
+      outputsMax: config.maxOutputs,
+      resumeSecondsMax: Math.floor(config.bufferMs / 1000),
+    },
     ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
     isReady: () => isReady,
   })

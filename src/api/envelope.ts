@@ -16,9 +16,10 @@ export const apiErrorCodes = {
   11408: 'The request did not arrive whole in time. Send it again.',
   11409: 'Too many others changed the same live input at the same time. Send the request again.',
   11413: 'The body of the request is too large: 100 KiB at most.',
+  11429: 'Too much at once. Wait as many seconds as `Retry-After` says, then send the request again.',
   11431: 'The headers of the request are too large.',
   11500: 'The server made a mistake. The log of the server says more.',
-  11503: 'The storage did not answer in time, or the server is starting or stopping. Try again.',
+  11503: 'A part of the server did not answer in time, or the server is starting or stopping. Try again.',
   11507: 'The disk or the database of the server is full. Free some room, then try again.',
 } as const satisfies Record<number, string>
 export type ApiErrorCode = keyof typeof apiErrorCodes
@@ -111,6 +112,11 @@ export function noRoute(path: string, status: 404 | 405 = 404): Refusal {
 /** 403: one answer for a wrong token, an expired one, and one without the right; which of them it was is nobody's business. */
 export function notAuthenticated(): Refusal {
   return new Refusal(403, [{ code: 10000, message: 'Authentication error' }])
+}
+
+/** 429. @param message what there is too much of, and the mend. */
+export function tooMuch(message: string, retryAfterSeconds: number): Refusal {
+  return new Refusal(429, [{ code: 11429, message }], { headers: { 'retry-after': String(retryAfterSeconds) } })
 }
 
 /** One of ours, with the code's own sentence. */

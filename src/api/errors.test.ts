@@ -406,30 +406,144 @@ const rows: readonly Row[] = [
     pointers: ['/url', '/streamKey'],
     says: /rtmp/,
   },
+  // What lint is sure of.
+  ...(
+    [
+      ['/url', { url: 'rtmp://live-api-s.facebook.com:80/rtmp/' }, /RTMPS only. Use rtmps:/],
+      ['/url', { url: 'rtmp://fra05.contribute.live-video.net/app/{stream_key}' }, /placeholder/],
+      ['/streamKey', { url: 'rtmp://live.twitch.tv/app', streamKey: 'live_123456_Ab cd' }, /white space/],
+    ] as const
+  ).flatMap(([pointer, wrong, says]) =>
+    (['POST', 'PUT'] as const).map((method) => ({
+      name: `${method} of a destination that can never work: ${says.source}`,
+      request: [method, method === 'POST' ? outputs : output, { ...good, ...wrong }] as const,
+      status: 400,
+      codes: [10005],
+      pointers: [pointer],
+      says,
+    })),
+  ),
+  // Options of outputs.
+  ...(['POST', 'PUT'] as const).flatMap((method) =>
+    (
+      [
+        [{ enabled: 'yes' }, '/enabled', 10005, /true or false/],
+        [{ url: 7 }, '/url', 10005, /Must be a text/],
+        [{ url: 'srt://a.example' }, '/url', 10005, /rtmp:\/\/ or rtmps/],
+        [{ streamKey: 'ab\ncd' }, '/streamKey', 10005, /line breaks/],
+        [{ name: '' }, '/name', 10005, /null removes/],
+        [{ name: 'a\nb' }, '/name', 10005, /one line/],
+        [{ name: 'x'.repeat(201) }, '/name', 10005, /200 characters/],
+        [{ username: 7 }, '/username', 10005, /text, or null/],
+        [{ username: 'x'.repeat(256) }, '/username', 10005, /255 characters/],
+        [{ password: '\ud800' }, '/password', 10005, /one line/],
+        [{ password: 'x'.repeat(1025) }, '/password', 10005, /1024 characters/],
+        [{ tls: 'off' }, '/tls', 10005, /Must be an object/],
+        [{ tls: { verfy: false } }, '/tls', 10005, /Check the spelling/],
+        [{ tls: { verify: 'no' } }, '/tls/verify', 10005, /true or false/],
+        [{ tls: { fingerprint: 'ab:cd' } }, '/tls/fingerprint', 10005, /64 hex digits/],
+        [{ resumeSeconds: '5' }, '/resumeSeconds', 10005, /whole number of seconds/],
+        [{ resumeSeconds: -1 }, '/resumeSeconds', 10060, /whole number of seconds/],
+        [{ resumeSeconds: 0.5 }, '/resumeSeconds', 10060, /whole number of seconds/],
+        [{ resumeSeconds: 16 }, '/resumeSeconds', 10060, /from 0 to 15.*BUFFER_MS/],
+      ] as const
+    ).map(([option, pointer, code, says]) => ({
+      name: `${method} of an output with ${JSON.stringify(option).slice(0, 40)}`,
+      request: [method, method === 'POST' ? outputs : output, { ...good, ...option }] as const,
+      status: 400,
+      codes: [code],
+      pointers: [pointer],
+      says,
+    })),
+  ),
   {
-    name: 'PUT on an output without enabled',
-    request: ['PUT', output, {}],
+    name: 'PUT on an output with enabled null',
+    request: ['PUT', output, { enabled: null }],
     status: 400,
     codes: [10005],
     pointers: ['/enabled'],
     says: /true or false/,
   },
+  // Options of inputs.
+  ...(['POST', 'PUT'] as const).flatMap((method) =>
+    (
+      [
+        [{ reconnectWindowSeconds: 3601 }, '/reconnectWindowSeconds', 10060, /0 to 3600/],
+        [{ reconnectWindowSeconds: -1 }, '/reconnectWindowSeconds', 10060, /0 to 3600/],
+        [{ reconnectWindowSeconds: '30' }, '/reconnectWindowSeconds', 10005, /0 to 3600/],
+        [{ reconnectWindowOnStopSeconds: 1.5 }, '/reconnectWindowOnStopSeconds', 10060, /0 to 3600/],
+        [{ holdPicture: 1 }, '/holdPicture', 10005, /true or false/],
+      ] as const
+    ).map(([option, pointer, code, says]) => ({
+      name: `${method} of an input with ${JSON.stringify(option)}`,
+      request: [method, method === 'POST' ? inputsPath : input, option] as const,
+      status: 400,
+      codes: [code],
+      pointers: [pointer],
+      says,
+    })),
+  ),
+  // Actions.
   {
-    name: 'PUT on an output with another url',
-    request: ['PUT', output, { enabled: true, url: 'rtmp://b.example/live' }],
+    name: 'retry of an unknown output',
+    request: ['POST', `${outputs}/${unknownId}/retry`],
+    status: 404,
+    codes: [10003],
+    says: /no output f{32}/,
+  },
+  {
+    name: 'retry while nobody runs the outputs',
+    request: ['POST', `${output}/retry`],
+    status: 503,
+    codes: [11503],
+    says: /Try again/,
+  },
+  {
+    name: 'a test while nobody runs the outputs',
+    request: ['POST', `${outputs}/test`, good],
+    status: 503,
+    codes: [11503],
+    says: /Try again/,
+  },
+  {
+    name: 'a test at an unknown input',
+    request: ['POST', `${inputsPath}/${unknownId}/outputs/test`, good],
+    status: 404,
+    codes: [10003],
+    says: /no live input/,
+  },
+  {
+    name: 'a test of an unknown output',
+    request: ['POST', `${outputs}/test`, { output_id: unknownId }],
+    status: 404,
+    codes: [10003],
+    says: /no output f{32}/,
+  },
+  {
+    name: 'a test of an output that is no id',
+    request: ['POST', `${outputs}/test`, { output_id: 'mine' }],
+    status: 400,
+    codes: [10005],
+    pointers: ['/output_id'],
+    says: /32 hex/,
+  },
+  {
+    name: 'a test of nothing',
+    request: ['POST', `${outputs}/test`],
+    status: 400,
+    codes: [10005, 10005],
+    pointers: ['/url', '/streamKey'],
+    says: /url of the destination, or the output_id/,
+  },
+  {
+    name: 'a test of two destinations',
+    request: ['POST', `${outputs}/test`, { output_id: unknownId, url: good.url }],
     status: 400,
     codes: [10005],
     pointers: ['/url'],
-    says: /Add an output with the new url/,
+    says: /either output_id alone/,
   },
-  {
-    name: 'PUT on an output with another streamKey',
-    request: ['PUT', output, { enabled: true, streamKey: 'other' }],
-    status: 400,
-    codes: [10005],
-    pointers: ['/streamKey'],
-    says: /Add an output with the new streamKey/,
-  },
+  { name: 'GET of a test', request: ['GET', `${outputs}/test`], status: 405, codes: [7003, 7000], says: /route/ },
 ]
 
 function assertFailure(answer: Answer, row: Omit<Row, 'request' | 'name'>): void {
@@ -494,7 +608,7 @@ test('405 says which methods there are', async () => {
 })
 
 test('the 1,001st input is refused, also when many are made at once', async () => {
-  await using server = await startApi({ limits: { liveInputsMax: 1000, outputsMax: 50 } })
+  await using server = await startApi({ limits: { liveInputsMax: 1000, outputsMax: 50, resumeSecondsMax: 15 } })
   const answers = await Promise.all(Array.from({ length: 1010 }, () => server.call('POST', inputsPath)))
   const refused = answers.filter(({ status }) => status !== 200)
   assert.equal(refused.length, 10)
@@ -549,6 +663,10 @@ test('whatever is sent, the answer is a 4xx in the envelope or a success', async
     'streamKey',
     'recording',
     'mode',
+    'name',
+    'password',
+    'tls',
+    'resumeSeconds',
     '__proto__',
     'constructor',
     'x',
@@ -573,6 +691,7 @@ test('whatever is sent, the answer is a 4xx in the envelope or a success', async
       ['PUT', `${inputsPath}/${uid}`],
       ['POST', `${inputsPath}/${uid}/outputs`],
       ['PUT', `${inputsPath}/${uid}/outputs/${outputUid}`],
+      ['POST', `${inputsPath}/${uid}/outputs/test`],
       ['POST', `${inputsPath}/${uid}/rotate_keys`],
       ['PATCH', inputsPath],
     ] as const),
@@ -581,6 +700,8 @@ test('whatever is sent, the answer is a 4xx in the envelope or a success', async
     fc.asyncProperty(route, body, async ([method, path], sent) => {
       const answer = await server.call(method, path, sent)
       if (answer.status === 200) return assert.equal(answer.body.success, true)
+      // Nobody runs outputs here, so nobody answers a test.
+      if (answer.status === 503 && path.endsWith('/test')) return
       assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status} ${answer.text}`)
       assert.ok(failureAnswer.safeParse(answer.body).success, answer.text)
     }),

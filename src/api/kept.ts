@@ -21,6 +21,11 @@ export function keep(before: JsonObject | undefined, body: LiveInputBody): JsonO
   return kept
 }
 
+/** An optional field after one more body: absent leaves as it is, `null` removes. */
+export function after<Value>(before: Value | undefined, sent: Value | null | undefined): Value | undefined {
+  return sent === undefined ? before : (sent ?? undefined)
+}
+
 function merge(before: JsonObject | undefined, changes: JsonObject): JsonObject {
   const merged: JsonObject = { ...before }
   for (const [name, value] of Object.entries(changes)) {

@@ -100,6 +100,31 @@ test('PUT changes what it names, null puts the default back, and nothing else is
   assert.deepEqual({ ...reset, modified: '' }, { ...created, meta: {}, modified: '' })
 })
 
+test('what happens while an encoder is away is set, answered, changed and removed', async () => {
+  await using server = await startApi()
+  const options = { reconnectWindowSeconds: 0, reconnectWindowOnStopSeconds: 3600, holdPicture: true }
+  const answer = await server.call('POST', inputsPath, { meta: {}, ...options })
+  assertMatches(successOf(liveInputAnswer), answer.body)
+  assert.deepEqual(answer.body.messages, [])
+  const created = answer.body.result as { uid: string; modified: string }
+  const path = `${inputsPath}/${created.uid}`
+  const read = async () => {
+    const input = await server.result('GET', path)
+    const { reconnectWindowSeconds, reconnectWindowOnStopSeconds, holdPicture } = input
+    return { reconnectWindowSeconds, reconnectWindowOnStopSeconds, holdPicture }
+  }
+  assert.deepEqual(await read(), options)
+  for (const body of [{}, options, created]) await server.result('PUT', path, body)
+  assert.equal((await server.result('GET', path)).modified, created.modified, 'nothing was changed')
+  await server.result('PUT', path, { reconnectWindowSeconds: 60, holdPicture: false })
+  assert.deepEqual(await read(), { ...options, reconnectWindowSeconds: 60, holdPicture: false })
+  await server.result('POST', `${path}/rotate_keys`)
+  const removed = { reconnectWindowSeconds: null, reconnectWindowOnStopSeconds: null, holdPicture: null }
+  const bare = await server.result('PUT', path, removed)
+  for (const name of Object.keys(removed)) assert.ok(!(name in bare), name)
+  assert.ok(!('holdPicture' in (await server.result('POST', inputsPath, removed))))
+})
+
 test('modified stays as it is when a PUT changes nothing', async () => {
   await using server = await startApi()
   const created = await server.result('POST', inputsPath, { meta: { name: 'one' } })
@@ -226,6 +251,8 @@ test('an input of another account cannot be seen or touched', async () => {
     ['GET', `${path}/outputs/${outputs[0]!.uid}`],
     ['PUT', `${path}/outputs/${outputs[0]!.uid}`, { enabled: false }],
     ['DELETE', `${path}/outputs/${outputs[0]!.uid}`],
+    ['POST', `${path}/outputs/${outputs[0]!.uid}/retry`],
+    ['POST', `${path}/outputs/test`, output],
   ] as const
   for (const [method, url, body] of routes) {
     const answer = await server.call(method, url, body)

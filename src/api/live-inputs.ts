@@ -3,7 +3,7 @@ import { newLiveInputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
 import { notFound, success } from './envelope.ts'
-import { keep, noticesOn } from './kept.ts'
+import { after, keep, noticesOn } from './kept.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
   accountParams,
@@ -21,7 +21,7 @@ import type { Edit } from './wishes.ts'
 
 const collection = '/accounts/:account_id/stream/live_inputs'
 const one = `${collection}/:input_id`
-const effective = ['meta', 'enabled']
+const effective = ['meta', 'enabled', 'reconnectWindowSeconds', 'reconnectWindowOnStopSeconds', 'holdPicture']
 
 export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, wire }: Parts): void {
   routes.get(
@@ -49,6 +49,7 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
         meta: request.body.meta ?? {},
         enabled: request.body.enabled ?? true,
         streamKey: newStreamKey(uid),
+        ...holdingOf(request.body, {}),
         ...(Object.keys(kept).length > 0 && { kept }),
         outputs: [],
       })
@@ -108,10 +109,33 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
 }
 
 function withBody(input: LiveInput, body: LiveInputBody): LiveInput {
-  const meta = body.meta === undefined ? input.meta : (body.meta ?? {})
-  const enabled = body.enabled === undefined ? input.enabled : (body.enabled ?? true)
-  const kept = keep(input.kept, body)
-  const isSame =
-    enabled === input.enabled && isDeepStrictEqual(meta, input.meta) && isDeepStrictEqual(kept, input.kept ?? {})
-  return isSame ? input : { ...input, meta, enabled, kept }
+  const { reconnectWindowSeconds, reconnectWindowOnStopSeconds, holdPicture, ...others } = input
+  const changed: LiveInput = {
+    ...others,
+    meta: body.meta === undefined ? input.meta : (body.meta ?? {}),
+    enabled: body.enabled === undefined ? input.enabled : (body.enabled ?? true),
+    kept: keep(input.kept, body),
+    ...holdingOf(body, input),
+  }
+  return isDeepStrictEqual(settingsOf(changed), settingsOf(input)) ? input : changed
+}
+
+type Holding = Pick<LiveInput, 'reconnectWindowSeconds' | 'reconnectWindowOnStopSeconds' | 'holdPicture'>
+
+/** What happens while an encoder is away. Absent leaves as it is, `null` gives back to the server's default. */
+function holdingOf(body: LiveInputBody, before: Holding): Holding {
+  const reconnectWindowSeconds = after(before.reconnectWindowSeconds, body.reconnectWindowSeconds)
+  const reconnectWindowOnStopSeconds = after(before.reconnectWindowOnStopSeconds, body.reconnectWindowOnStopSeconds)
+  const holdPicture = after(before.holdPicture, body.holdPicture)
+  return {
+    ...(reconnectWindowSeconds !== undefined && { reconnectWindowSeconds }),
+    ...(reconnectWindowOnStopSeconds !== undefined && { reconnectWindowOnStopSeconds }),
+    ...(holdPicture !== undefined && { holdPicture }),
+  }
+}
+
+/** All that a body can change; no secrets, which look alike to a comparison. */
+function settingsOf(input: LiveInput): object {
+  const { meta, enabled, kept = {} } = input
+  return { meta, enabled, kept, ...holdingOf({}, input) }
 }

@@ -1,17 +1,17 @@
-import { type Destination, parseDestination } from '../destination/destination-url.ts'
-import { lintDestination } from '../destination/lint.ts'
-import { newOutputId } from '../model/id.ts'
 import type { Output } from '../model/live-input.ts'
-import { invalid, invalidBecause, type Notice, notFound, noticeCode, success } from './envelope.ts'
+import { adviceOnDestination, adviceOnOptions, checkDestination } from './destination-check.ts'
+import { invalid, type Notice, notFound, success } from './envelope.ts'
 import { noticesOn } from './kept.ts'
+import { editOutput, newOutput } from './output-edit.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
   deleted,
   inputParams,
-  type OutputChange,
+  type OutputOptions,
   outputAnswer,
   outputBody,
   outputChange,
+  outputFields,
   outputList,
   outputParams,
   successOf,
@@ -20,7 +20,10 @@ import {
 const collection = '/accounts/:account_id/stream/live_inputs/:input_id/outputs'
 const one = `${collection}/:output_id`
 
-export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wire, outputsMax }: Parts): void {
+export function addOutputRoutes(
+  routes: AccountRoutes,
+  { projection, wishes, wire, outputsMax, resumeSecondsMax }: Parts,
+): void {
   routes.get(
     collection,
     { schema: { params: inputParams, response: { 200: successOf(outputList) } } },
@@ -35,14 +38,9 @@ export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wir
     collection,
     { schema: { params: inputParams, body: outputBody, response: { 200: successOf(outputAnswer) } } },
     async ({ params: { account_id, input_id }, body, sentBody }) => {
-      const { streamKey } = readDestination(body.url, body.streamKey)
-      const output: Output = {
-        uid: newOutputId(),
-        url: body.url.trim(),
-        streamKey,
-        enabled: body.enabled ?? true,
-        created: wishes.stamp(),
-      }
+      checkDestination(body.url, body.streamKey)
+      checkResume(body, resumeSecondsMax)
+      const output = newOutput(body, wishes.stamp())
       const input = await wishes.change(account_id, input_id, (before) => {
         if (before.outputs.length >= outputsMax)
           throw invalid(
@@ -51,10 +49,7 @@ export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wir
           )
         return { ...before, outputs: [...before.outputs, output] }
       })
-      return success(wire.output(input, output), [
-        ...advice(body.url, body.streamKey),
-        ...noticesOn(sentBody, ['url', 'streamKey', 'enabled']),
-      ])
+      return success(wire.output(input, output), [...adviceOn(output), ...noticesOn(sentBody, outputFields)])
     },
   )
 
@@ -73,15 +68,24 @@ export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wir
     one,
     { schema: { params: outputParams, body: outputChange, response: { 200: successOf(outputAnswer) } } },
     async ({ params: { account_id, input_id, output_id }, body, sentBody }) => {
+      checkResume(body, resumeSecondsMax)
       const input = await wishes.change(account_id, input_id, (before) => {
         const output = before.outputs.find((candidate) => candidate.uid === output_id)
         if (output === undefined) throw notFound('output', output_id)
-        const changed = withChange(output, body)
-        if (changed === output) return before
-        return { ...before, outputs: before.outputs.map((each) => (each === output ? changed : each)) }
+        const edited = editOutput(output, body)
+        if (edited === output) return before
+        // What was saved once can always be switched, whatever has been learnt of its url since.
+        if (edited.url !== output.url || !edited.streamKey.equals(output.streamKey.reveal()))
+          checkDestination(body.url ?? output.url, body.streamKey ?? output.streamKey.reveal())
+        return { ...before, outputs: before.outputs.map((each) => (each === output ? edited : each)) }
       })
       const output = input.outputs.find((candidate) => candidate.uid === output_id)!
-      return success(wire.output(input, output), noticesOn(sentBody, ['url', 'streamKey', 'enabled']))
+      // Who only switches an output has read the advice when adding it.
+      const changesMore = Object.keys(body).some((name) => name !== 'enabled')
+      return success(wire.output(input, output), [
+        ...(changesMore ? adviceOn(output) : []),
+        ...noticesOn(sentBody, outputFields),
+      ])
     },
   )
 
@@ -99,39 +103,16 @@ export function addOutputRoutes(routes: AccountRoutes, { projection, wishes, wir
   )
 }
 
-/** @throws Refusal with every problem at once. */
-function readDestination(url: string, streamKey: string): Destination {
-  // White space around a key is a slip of the mouse; a line break in what was pasted means that more than the key came along.
-  if (/[\r\n\u2028\u2029]/.test(streamKey))
-    throw invalid('/streamKey', 'The streamKey contains line breaks. Copy the key alone, in one line.')
-  if (!streamKey.isWellFormed() || !url.isWellFormed())
-    throw invalid(url.isWellFormed() ? '/streamKey' : '/url', 'Contains half a character. Copy it again.')
-  const parsed = parseDestination(url, streamKey)
-  if (parsed.ok) return parsed.destination
-  throw invalidBecause(
-    parsed.problems.map(({ field, message }) => ({ code: 10005, message, source: { pointer: `/${field}` } })),
-  )
+function adviceOn(output: Output): Notice[] {
+  return [...adviceOnDestination(output.url, output.streamKey.reveal()), ...adviceOnOptions(output)]
 }
 
-/**
- * What looks wrong and may yet be meant, however sure the lint is: a destination of one's own may look like a platform's, and the
- * documented example has a placeholder for its key.
- */
-function advice(url: string, streamKey: string): Notice[] {
-  return lintDestination(url, streamKey).map(({ field, message }) => ({
-    code: noticeCode,
-    message,
-    source: { pointer: `/${field}` },
-  }))
-}
-
-function withChange(output: Output, change: OutputChange): Output {
-  if (change.url !== undefined && change.url.trim() !== output.url)
-    throw invalid('/url', 'The url of an output cannot be changed. Add an output with the new url and delete this one.')
-  if (change.streamKey !== undefined && change.streamKey.trim() !== output.streamKey.reveal())
+/** @throws Refusal 10060: nothing can be sent again that is not kept. */
+function checkResume({ resumeSeconds }: OutputOptions, max: number): void {
+  if (resumeSeconds !== undefined && resumeSeconds !== null && resumeSeconds > max)
     throw invalid(
-      '/streamKey',
-      'The streamKey of an output cannot be changed. Add an output with the new streamKey and delete this one.',
+      '/resumeSeconds',
+      `Must be from 0 to ${max}: the server keeps so many seconds of a broadcast. BUFFER_MS sets it.`,
+      10060,
     )
-  return change.enabled === output.enabled ? output : { ...output, enabled: change.enabled }
 }

@@ -6,11 +6,14 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Bus } from '../bus/bus.ts'
 import { type AccountId, isId } from '../model/id.ts'
+import type { SecretCipher } from '../model/live-input.ts'
 import type { Accounts } from './accounts.ts'
 import { authenticate } from './auth.ts'
 import { noRoute, notAuthenticated } from './envelope.ts'
 import { addLiveInputRoutes } from './live-inputs.ts'
+import { addOutputActionRoutes } from './output-actions.ts'
 import { addOutputRoutes } from './outputs.ts'
 import type { Projection } from './projection.ts'
 import { idParams } from './schemas.ts'
@@ -40,7 +43,10 @@ export type Parts = {
   readonly projection: Projection
   readonly wishes: Wishes
   readonly wire: Wire
+  readonly bus: Bus
+  readonly cipher: SecretCipher
   readonly outputsMax: number
+  readonly resumeSecondsMax: number
 }
 
 /**
@@ -59,6 +65,7 @@ export function addAccountRoutes(routes: AccountRoutes, accounts: Accounts, part
   answerOtherMethods(routes, () => {
     addLiveInputRoutes(routes, parts)
     addOutputRoutes(routes, parts)
+    addOutputActionRoutes(routes, parts)
   })
 }
 

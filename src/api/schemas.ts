@@ -1,7 +1,9 @@
 import { z } from 'zod'
+import { normaliseFingerprint } from '../destination/certificate.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import { connectingSteps } from '../model/lifecycle.ts'
 import type { JsonObject } from '../model/live-input.ts'
+import { preflightStepNames } from '../model/preflight.ts'
 
 /** What goes over the wire, both ways: each resource once. What validates here is also what the description is made from. */
 
@@ -12,8 +14,14 @@ const retentionDays = { min: 30, max: 1096 }
 const creatorLengthMax = 64
 const allowedOriginsMax = 100
 const originLengthMax = 255
+/** An hour: whoever is away for longer begins a new broadcast. */
+const windowSecondsMax = 3_600
+/** A name is a line in a list. */
+const nameLengthMax = 200
+const usernameLengthMax = 255
+const passwordLengthMax = 1_024
 
-const id = z.string().regex(/^[0-9a-f]{32}$/)
+const id = z.string({ error: 'Must be an id.' }).regex(/^[0-9a-f]{32}$/, { error: 'Must be an id: 32 hex characters.' })
 export const accountParams = z.object({ account_id: id as unknown as z.ZodType<AccountId> })
 export const inputParams = accountParams.extend({ input_id: id as unknown as z.ZodType<LiveInputId> })
 export const outputParams = inputParams.extend({ output_id: id as unknown as z.ZodType<OutputId> })
@@ -59,6 +67,27 @@ const recording = z.object(
   { error: 'Must be an object, for example {"mode": "automatic"}.' },
 )
 
+/** @param max undefined where it is only known to the route. */
+function seconds(max?: number) {
+  const sentence = `Must be a whole number of seconds${max === undefined ? '' : ` from 0 to ${max}`}, or null.`
+  const isInRange = (value: number) => Number.isInteger(value) && value >= 0 && value <= (max ?? Number.MAX_VALUE)
+  return z.number({ error: sentence }).refine(isInRange, outOfRange(sentence))
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
+
+/** One line that a person typed, verbatim. */
+function line(lengthMax: number) {
+  return z
+    .string({ error: 'Must be a text, or null.' })
+    .min(1, { error: 'Must not be empty. null removes it.' })
+    .max(lengthMax, { error: `Must have at most ${lengthMax} characters.` })
+    .refine((value) => !controlCharacter.test(value) && value.isWellFormed(), {
+      error: 'Must be one line, without control characters.',
+    })
+}
+
 /** Body of create and of PUT. Absent: the default, or no change. `null`: the default. Further fields are passed over. */
 export const liveInputBody = z.object(
   {
@@ -71,6 +100,9 @@ export const liveInputBody = z.object(
     deleteRecordingAfterDays: retention.nullish(),
     preferLowLatency: boolean.nullish(),
     recording: recording.nullish(),
+    reconnectWindowSeconds: seconds(windowSecondsMax).nullish(),
+    reconnectWindowOnStopSeconds: seconds(windowSecondsMax).nullish(),
+    holdPicture: boolean.nullish(),
   },
   { error: 'The body must be a JSON object, for example {"meta": {"name": "test stream 1"}}.' },
 )
@@ -83,26 +115,70 @@ function text(missing: string) {
   return z.string({ error: (issue) => (issue.input === undefined ? missing : 'Must be a text.') })
 }
 
+/** Strict: a pin that is misspelt would be no pin. */
+const tls = z.strictObject(
+  {
+    verify: boolean.nullish(),
+    fingerprint: z
+      .string({ error: 'Must be a text, or null.' })
+      .refine((value) => normaliseFingerprint(value) !== undefined, {
+        error: 'Must be the SHA-256 of the certificate: 64 hex digits, with or without colons.',
+      })
+      .nullish(),
+  },
+  {
+    error: ({ code }) =>
+      code === 'unrecognized_keys'
+        ? 'Has `verify` and `fingerprint` and nothing else. Check the spelling.'
+        : 'Must be an object, for example {"verify": false}, or null.',
+  },
+)
+
+const login = { username: line(usernameLengthMax).nullish(), password: line(passwordLengthMax).nullish() }
+
+/** Beyond Cloudflare. `null` removes, absent leaves as it is; `tls` is merged name by name. */
+const outputOptions = {
+  name: line(nameLengthMax).nullish(),
+  ...login,
+  tls: tls.nullish(),
+  /** At most what the log holds: the route knows. */
+  resumeSeconds: seconds().nullish(),
+}
+export type OutputOptions = z.output<z.ZodObject<typeof outputOptions>>
+/** The names that have an effect in the body of an output. */
+export const outputFields: readonly string[] = ['url', 'streamKey', 'enabled', ...Object.keys(outputOptions)]
+
 export const outputBody = z.object(
   {
     url: text('Give the url of the destination, for example rtmp://a.rtmp.youtube.com/live2.'),
     streamKey: text('Give the stream key that the destination gave you.'),
     enabled: boolean.nullish(),
+    ...outputOptions,
   },
   { error: `The body must be a JSON object, for example ${outputExample}.` },
 )
 export type OutputBody = z.output<typeof outputBody>
 
-/** Body of PUT. An output sent back as it was read is welcome, so url and streamKey may stand in it, unchanged. */
+/** Body of PUT. Cloudflare takes `enabled` alone. */
 export const outputChange = z.object(
-  {
-    enabled: z.boolean({ error: 'Say whether the output is enabled: true or false.' }),
-    url: text('').optional(),
-    streamKey: text('').optional(),
-  },
+  { enabled: boolean.optional(), url: text('').optional(), streamKey: text('').optional(), ...outputOptions },
   { error: 'The body must be a JSON object, for example {"enabled": false}.' },
 )
 export type OutputChange = z.output<typeof outputChange>
+
+/** What shall be tried: an output that exists, or a destination that is none yet. */
+export const outputTest = z.object(
+  {
+    output_id: (id as unknown as z.ZodType<OutputId>).optional(),
+    url: text('').optional(),
+    streamKey: text('').optional(),
+    ...login,
+    tls: tls.nullish(),
+  },
+  { error: `The body must be a JSON object, for example ${outputExample}.` },
+)
+export const outputTestFields: readonly string[] = Object.keys(outputTest.shape)
+export type OutputTest = z.output<typeof outputTest>
 
 export const listQuery = z.object({
   include_counts: z.enum(['true', 'false', '1', '0'], { error: 'Must be true or false.' }).optional(),
@@ -112,8 +188,8 @@ export const listQuery = z.object({
 
 const moment = z.object({
   ingestProtocol: z.literal('rtmp'),
-  reason: z.string(),
-  state: z.string(),
+  reason: z.string().min(1),
+  state: z.string().min(1),
   statusEnteredAt: z.iso.datetime(),
   step: z.enum(connectingSteps).optional(),
   nextAttemptAt: z.iso.datetime().optional(),
@@ -172,6 +248,9 @@ export const liveInputAnswer = z.strictObject({
   status,
   enabled: z.boolean(),
   keysRotatedAt: stamp.optional(),
+  reconnectWindowSeconds: z.number().optional(),
+  reconnectWindowOnStopSeconds: z.number().optional(),
+  holdPicture: z.boolean().optional(),
   health: inputHealth.optional(),
 })
 export type WireLiveInput = z.output<typeof liveInputAnswer>
@@ -197,12 +276,34 @@ export const outputAnswer = z.strictObject({
   url: z.string(),
   streamKey: z.string(),
   enabled: z.boolean(),
+  name: z.string().optional(),
+  /** The password is never answered. */
+  username: z.string().optional(),
+  tls: z.strictObject({ verify: z.boolean().optional(), fingerprint: z.string().optional() }).optional(),
+  resumeSeconds: z.number().optional(),
   status,
   health: outputHealth.optional(),
 })
 export type WireOutput = z.output<typeof outputAnswer>
 
 export const outputList = z.array(outputAnswer)
+/** False: there was no wait that could have been ended; `messages` says why. */
+export const retryAnswer = z.strictObject({ retried: z.boolean() })
+export const testAnswer = z.strictObject({
+  ok: z.boolean(),
+  steps: z
+    .array(
+      z.strictObject({
+        name: z.enum(preflightStepNames),
+        ok: z.boolean(),
+        durationMs: z.number(),
+        /** As in `health.lastError`. */
+        code: z.string().optional(),
+        detail: z.string().optional(),
+      }),
+    )
+    .readonly(),
+})
 export const videoList = z.array(z.never())
 /** Cloudflare's own answer to a deletion, without an envelope; the one body that every version of the SDK reads without harm. */
 export const deleted = z.strictObject({})

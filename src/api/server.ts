@@ -37,7 +37,12 @@ export type ApiOptions = {
   readonly accounts: Accounts
   /** Asked at every answer: ports may be chosen by the system, and known later than the API is made. */
   readonly addresses: () => IngestAddresses
-  readonly limits: { readonly liveInputsMax: number; readonly outputsMax: number }
+  readonly limits: {
+    readonly liveInputsMax: number
+    readonly outputsMax: number
+    /** What the log of a broadcast holds: BUFFER_MS. */
+    readonly resumeSecondsMax: number
+  }
   readonly ownerIsAlive: OwnerIsAlive
   /** What else must be up before /readyz says so. */
   readonly isReady?: () => boolean
@@ -130,7 +135,10 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         projection,
         wishes,
         wire,
+        bus,
+        cipher,
         outputsMax: limits.outputsMax,
+        resumeSecondsMax: limits.resumeSecondsMax,
       }),
     { prefix: '/client/v4' },
   )
@@ -198,7 +206,7 @@ async function answerError(error: unknown, request: FastifyRequest, reply: Fasti
 function asRefusal(error: unknown): Refusal {
   if (error instanceof Refusal) return error
   if (error instanceof DeadlinePassed) return refused(503, { headers: { 'retry-after': '1' }, cause: error })
-  if (error instanceof CodedError) return refusalOfStore(error)
+  if (error instanceof CodedError) return refusalOfCode(error)
   const { code, statusCode } = error as Partial<FastifyError>
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return refused(413, { cause: error })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
@@ -206,11 +214,15 @@ function asRefusal(error: unknown): Refusal {
   return refused(500, { cause: error })
 }
 
-function refusalOfStore(error: CodedError): Refusal {
+/** Of the store's contract and the bus's. */
+function refusalOfCode(error: CodedError): Refusal {
   switch (error.code) {
     case 'store_full':
       return refused(507, { cause: error })
     case 'store_closed':
+    case 'no_responder':
+    case 'request_timeout':
+    case 'bus_closed':
       return refused(503, { headers: { 'retry-after': '1' }, cause: error })
     case 'revision_conflict':
       return refused(409, { cause: error })

@@ -1,3 +1,4 @@
+import type { WireStatus } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
 import type { LatestFigures } from './figures.ts'
 import type { Projection } from './projection.ts'
@@ -33,6 +34,11 @@ export class Wire {
       status: this.#projection.status(input.uid)?.status ?? null,
       enabled: input.enabled,
       ...(input.keysRotatedAt !== undefined && { keysRotatedAt: input.keysRotatedAt }),
+      ...(input.reconnectWindowSeconds !== undefined && { reconnectWindowSeconds: input.reconnectWindowSeconds }),
+      ...(input.reconnectWindowOnStopSeconds !== undefined && {
+        reconnectWindowOnStopSeconds: input.reconnectWindowOnStopSeconds,
+      }),
+      ...(input.holdPicture !== undefined && { holdPicture: input.holdPicture }),
       ...(health && { health }),
     }
   }
@@ -58,10 +64,24 @@ export class Wire {
       url: output.url,
       streamKey: output.streamKey.reveal(),
       enabled: output.enabled,
-      status: known?.status ?? null,
+      ...(output.name !== undefined && { name: output.name }),
+      ...(output.username !== undefined && { username: output.username }),
+      ...(output.tls !== undefined && { tls: output.tls }),
+      ...(output.resumeSeconds !== undefined && { resumeSeconds: output.resumeSeconds }),
+      status: known === undefined ? null : statusAsWanted(output, known.status),
       ...((figures || lastError) && { health: { ...figures, ...(lastError && { lastError }) } }),
     }
   }
+}
+
+/**
+ * An output that does nothing says why: it is disabled, or nobody sends. What runs hears of a switch only while its input is live, so
+ * the wish decides.
+ */
+function statusAsWanted({ enabled }: Output, status: WireStatus): WireStatus {
+  const { current, history } = status
+  if (current.state !== 'disconnected' || (current.reason === 'disabled') === !enabled) return status
+  return { current: { ...current, reason: enabled ? 'client_disconnect' : 'disabled' }, history }
 }
 
 /**

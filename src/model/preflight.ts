@@ -1,6 +1,9 @@
+/** In the order in which they happen; redirects and logins begin again at `resolve`. */
+export const preflightStepNames = ['url', 'resolve', 'connect_tcp', 'secure', 'handshake', 'connect_rtmp'] as const
+
 /** A try-out of a destination, step by step, without publishing. */
 export type PreflightStep = {
-  readonly name: 'url' | 'resolve' | 'connect_tcp' | 'secure' | 'handshake' | 'connect_rtmp'
+  readonly name: (typeof preflightStepNames)[number]
   readonly ok: boolean
   readonly durationMs: number
   /** An OutputErrorCode when the step failed. */

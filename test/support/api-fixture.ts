@@ -72,7 +72,7 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
     log: { info: writer('info'), warn: writer('warn'), error: writer('error') },
     accounts: firstAccount(account, new Secret(token)),
     addresses: () => ({ rtmpUrl: 'rtmp://localhost:1935/live/', rtmpsUrl: 'rtmps://localhost:1936/live/' }),
-    limits: { liveInputsMax: 1000, outputsMax: 50 },
+    limits: { liveInputsMax: 1000, outputsMax: 50, resumeSecondsMax: 15 },
     ownerIsAlive: () => true,
     ...options,
     cipher,
