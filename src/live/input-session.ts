@@ -278,7 +278,9 @@ export class InputSession {
     const wanted = new Map(this.#wish.outputs.map((output) => [output.uid, output]))
     for (const [id, session] of this.#outputs) {
       const output = wanted.get(id)
-      if (output === undefined || !output.enabled || !sameDestination(output, session.output))
+      // Its name and what it sends again after a break are no reason to connect anew.
+      if (output?.enabled && sameDestination(output, session.output)) session.output = output
+      else
         void this.#stopOutput(id, {
           atEdge: false,
           withinMs: goodbyeNowMs,

@@ -60,7 +60,8 @@ class Stopped extends Error {
  * it and resolves when the destination has been told, or cut.
  */
 export class OutputSession {
-  readonly output: Output
+  /** The wish as it is now. A change that needs a new connection makes a new session. */
+  output: Output
   readonly #parts: OutputParts
   readonly #broadcast: Broadcast
   readonly #onChange: (state: OutputState, lastError: LastError | undefined) => void
