@@ -19,7 +19,11 @@ export type PreflightParts = {
 
 /** For each step; a person waits for it. */
 const stepMs = 8_000
+/** For all of them: a destination may send us on, each time to one that is slow. Below the deadline of whoever asks. */
+const totalMs = 45_000
+/** As for a broadcast: see output-connection.ts. */
 const redirectsMax = 3
+const loginsMax = 2
 
 /**
  * Tries a destination without publishing: look-up, TCP, TLS, handshake, connect, createStream, each with its time and result. Never
@@ -36,36 +40,61 @@ export async function preflight(
     steps.fail('destination_invalid', parsed.problems.map(({ message }) => message).join(' '))
     return steps.report()
   }
-  let destination = parsed.destination
+  const late = new AbortController()
+  const cancel = parts.clock.after(totalMs, () =>
+    late.abort(new CodedError('connect_timeout', `The destination took longer than ${totalMs / 1000} s in all.`)),
+  )
+  try {
+    await attempts(
+      parsed.destination,
+      output,
+      { ...parts, signal: AbortSignal.any([parts.signal, late.signal]) },
+      steps,
+    )
+  } catch (error) {
+    const failure = error instanceof CodedError ? error : connectionFailure(error, 'connecting')
+    steps.fail(failure.code, failure.message)
+  } finally {
+    cancel()
+  }
+  return steps.report()
+}
+
+type Target = Pick<Output, 'streamKey' | 'username' | 'password' | 'tls'>
+
+/** Again where the destination redirects or asks for a login. @throws why it does not work. */
+async function attempts(destination: Destination, output: Target, parts: PreflightParts, steps: Steps): Promise<void> {
+  let target = destination
   let authenticationQuery: string | undefined
-  for (let hop = 0; ; hop++) {
+  let redirectsLeft = redirectsMax
+  let loginsLeft = loginsMax
+  for (;;) {
     try {
-      await attempt(destination, output, parts, steps, { redirectsLeft: redirectsMax - hop, authenticationQuery })
-      return steps.report()
+      return await attempt(target, output, parts, steps, { redirectsLeft, authenticationQuery })
     } catch (error) {
-      if (error instanceof RedirectError && hop < redirectsMax) {
+      if (error instanceof RedirectError) {
+        redirectsLeft--
         const next = parseDestination(error.url, output.streamKey.reveal())
-        if (next.ok) {
-          steps.done(`redirected to ${next.destination.host}`)
-          destination = next.destination
-          continue
-        }
-      }
-      if (error instanceof AuthenticationNeeded && hop < redirectsMax) {
-        steps.done('asks for a login')
+        if (!next.ok) throw new CodedError('redirect_loop', 'The destination redirects to an url that is none.')
+        target = next.destination
+        authenticationQuery = undefined
+        steps.done(`redirected to ${target.host}:${target.port}`)
+      } else if (error instanceof AuthenticationNeeded && loginsLeft-- > 0) {
         authenticationQuery = error.authenticationQuery
-        continue
-      }
-      const failure = error instanceof CodedError ? error : connectionFailure(error, 'connecting')
-      steps.fail(failure.code, failure.message)
-      return steps.report()
+        steps.done('asks for a login')
+      } else if (error instanceof AuthenticationNeeded) {
+        throw new CodedError(
+          'publish_denied',
+          'The destination asks for the login again and again. Check username and password.',
+        )
+      } else throw error
     }
   }
 }
 
 async function attempt(
   destination: Destination,
-  output: Pick<Output, 'username' | 'password' | 'tls'>,
+  output: Target,
   parts: PreflightParts,
   steps: Steps,
   hop: { readonly redirectsLeft: number; readonly authenticationQuery: string | undefined },
