@@ -23,7 +23,7 @@ type Stage = {
   run(): Promise<boolean>
 }
 
-const unitFiles = ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{house,support,fuzz}/**/*.test.ts']
+const unitFiles = ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{house,fuzz}/**/*.test.ts']
 const contractFiles = ['test/contract/**/*.test.ts']
 
 const stages: readonly Stage[] = [
