@@ -50,6 +50,7 @@ ${table(
   ['file', 'holds', 'when it is lost'],
   [
     ['`stream-connect.sqlite`', 'live inputs, outputs, their status', 'everything has to be set up anew'],
+    ['`server.lock`', 'nothing: the server that runs holds it', 'it is made again'],
     [
       '`secret-key`',
       'the key that encrypts stream keys in the database',
