@@ -7,6 +7,7 @@ import { type CertificateFacts, judgeCertificate, type TlsChoice } from './certi
 import { attemptsMax, connectFirst, inTurn, printAddress } from './connect-first.ts'
 import type { Destination } from './destination-url.ts'
 import { type Resolve, type ResolvedAddress, unlessAborted } from './look-up.ts'
+import { resetConnection } from './reset.ts'
 
 export { type Resolve, type ResolvedAddress, systemResolve } from './look-up.ts'
 
@@ -39,8 +40,8 @@ export type Dialled = {
   /** The address that was checked and connected to. */
   readonly remoteAddress: string
   /**
-   * Ends it at once: the peer gets a reset, and none of the megabytes that the kernel would still deliver after a close.
-   * TLSSocket.resetAndDestroy throws, so it is the raw socket that is reset. May be called more than once.
+   * Ends it at once: the peer gets a reset, and none of the megabytes that the kernel would still deliver after a close. Use this,
+   * never `raw.resetAndDestroy()`, which leaks the descriptor in some states. May be called more than once.
    */
   reset(): void
   /** Only for rtmps. */
@@ -68,6 +69,7 @@ export async function dial(target: DialTarget, options: DialOptions): Promise<Di
   options.signal.addEventListener('abort', onAbort, { once: true })
   if (options.signal.aborted) onAbort()
   let raw: Socket | undefined
+  let secured: TLSSocket | undefined
   try {
     stop.signal.throwIfAborted()
     options.onStep?.('resolving')
@@ -81,29 +83,23 @@ export async function dial(target: DialTarget, options: DialOptions): Promise<Di
     const remoteAddress = socket.remoteAddress ?? ''
     socket.on('error', swallow)
     if (target.scheme === 'rtmp')
-      return { stream: socket, raw: socket, remoteAddress, reset: () => resetAndDestroy(socket) }
+      return { stream: socket, raw: socket, remoteAddress, reset: () => resetConnection(socket, socket, clock) }
 
     options.onStep?.('securing')
     silence = () => securingTimeout(target, remoteAddress, options.deadlineMs)
-    const stream = await secure(socket, target, options.ca, stop.signal)
+    const stream = startTls(socket, target, options.ca)
+    secured = stream
+    await handshake(stream, socket, target, stop.signal)
     const certificate = judgeCertificate(stream, target.host, options.tls ?? {}, clock.now())
     stop.signal.throwIfAborted()
-    const reset = () => {
-      resetAndDestroy(socket)
-      stream.destroy()
-    }
-    return { stream, raw: socket, remoteAddress, reset, certificate }
+    return { stream, raw: socket, remoteAddress, reset: () => resetConnection(socket, stream, clock), certificate }
   } catch (error) {
-    if (raw !== undefined) resetAndDestroy(raw)
+    if (raw !== undefined) resetConnection(raw, secured ?? raw, clock)
     throw error
   } finally {
     cancelDeadline()
     options.signal.removeEventListener('abort', onAbort)
   }
-}
-
-function resetAndDestroy(socket: Socket): void {
-  if (!socket.destroyed) socket.resetAndDestroy()
 }
 
 function swallow(): void {}
@@ -143,38 +139,42 @@ function allowedOf(addresses: readonly ResolvedAddress[], host: string, policy: 
   )
 }
 
-/** @throws CodedError tls_failed or connection_reset; the signal's reason. The raw socket is the caller's to end. */
-function secure(raw: Socket, target: DialTarget, ca: string | undefined, signal: AbortSignal): Promise<TLSSocket> {
-  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>()
-  const stream = connectTls({
+function startTls(raw: Socket, { host }: DialTarget, ca: string | undefined): TLSSocket {
+  return connectTls({
     socket: raw,
     // What the certificate is compared with.
-    host: target.host,
+    host,
     // SNI is for names alone (RFC 6066, section 3), without the dot of the root.
-    ...(isIP(target.host) === 0 && { servername: target.host.replace(/\.$/, '') }),
+    ...(isIP(host) === 0 && { servername: host.replace(/\.$/, '') }),
     minVersion: 'TLSv1.2',
     // The verdict is `stream.authorized`, judged by judgeCertificate: a connection that is refused here could not say why.
     rejectUnauthorized: false,
     ...(ca !== undefined && { ca }),
-  })
-  const finish = () => {
+  }).on('error', swallow)
+}
+
+/** @throws CodedError tls_failed, connection_reset or connect_timeout; the signal's reason. Closing the sockets is the caller's. */
+function handshake(stream: TLSSocket, raw: Socket, target: DialTarget, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.reject(signal.reason)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const settle = (outcome: () => void) => {
     signal.removeEventListener('abort', onAbort)
     stream.off('error', onError)
     stream.off('close', onClose)
     stream.off('secureConnect', onSecure)
+    outcome()
   }
-  const fail = (error: unknown) => {
-    finish()
-    reject(error)
-  }
+  const fail = (error: unknown) => settle(() => reject(error))
   const onAbort = () => fail(signal.reason)
-  const onError = (error: NodeJS.ErrnoException) => fail(tlsFailure(error, raw, target))
-  const onClose = () => fail(tlsFailure(undefined, raw, target))
-  const onSecure = () => {
-    finish()
-    resolve(stream)
-  }
-  stream.on('error', swallow)
+  // These events come from inside OpenSSL's handshake. Whoever resets and destroys the socket from there ends the process with a
+  // segmentation fault (Node 24.21), for the handshake goes on with what was freed; so the story goes on in the next turn.
+  const onError = (error: NodeJS.ErrnoException) => setImmediate(() => fail(tlsFailure(error, raw, target)))
+  const onClose = () => setImmediate(() => fail(tlsFailure(undefined, raw, target)))
+  const onSecure = () =>
+    setImmediate(() => {
+      // Destroyed in between: `close` is on its way.
+      if (!stream.destroyed) settle(resolve)
+    })
   stream.on('error', onError)
   stream.on('close', onClose)
   stream.on('secureConnect', onSecure)
