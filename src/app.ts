@@ -6,7 +6,7 @@ import { systemClock } from './clock.ts'
 import { type Config, hostInUrl } from './config.ts'
 import { type DataDir, loadAccountId, loadApiToken, loadSecretKey, openDataDir } from './data-dir.ts'
 import { AddressPolicy, interfaceAddresses } from './destination/address-policy.ts'
-import { systemResolve } from './destination/dial.ts'
+import { type Resolve, systemResolve } from './destination/dial.ts'
 import { CodedError } from './errors.ts'
 import { hostToListenOn, listenFailure } from './listen-address.ts'
 import { IngestServer } from './live/ingest-server.ts'
@@ -15,6 +15,7 @@ import { SlabPool } from './live/slab-pool.ts'
 import { Supervisor } from './live/supervisor.ts'
 import type { Log } from './log.ts'
 import type { AccountId } from './model/id.ts'
+import { Notifier } from './notify/notifier.ts'
 import { Secret, SecretBox } from './secret.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import type { Store } from './store/store.ts'
@@ -22,7 +23,8 @@ import { openCertificate } from './tls-certificate.ts'
 
 /** What a person must know of a server that has started. */
 export type Started = {
-  readonly apiUrl: string
+  /** Without a path; undefined when the listener is off. */
+  readonly httpUrl: string | undefined
   readonly httpsUrl: string | undefined
   readonly rtmpUrl: string | undefined
   readonly rtmpsUrl: string | undefined
@@ -42,23 +44,26 @@ export interface App {
   close(withinMs: number): Promise<void>
 }
 
+/** What a test puts in place of the system's own. */
+export type AppOverrides = { readonly resolve?: Resolve }
+
 const efficientGatherMs = 40
 
 /**
  * Builds the server: the one place that sees every room.
  * @throws CodedError with a StartErrorCode and one sentence; what had been opened is closed again.
  */
-export async function startApp(config: Config, log: Log): Promise<App> {
+export async function startApp(config: Config, log: Log, overrides: AppOverrides = {}): Promise<App> {
   const opened = new AsyncDisposableStack()
   try {
-    return await build(config, log, opened)
+    return await build(config, log, overrides, opened)
   } catch (error) {
     await opened.disposeAsync()
     throw error
   }
 }
 
-async function build(config: Config, log: Log, opened: AsyncDisposableStack): Promise<App> {
+async function build(config: Config, log: Log, overrides: AppOverrides, opened: AsyncDisposableStack): Promise<App> {
   const clock = systemClock
   const dataDir = await openDataDir(config.dataDir)
   const store = await openSqliteStore({
@@ -79,7 +84,20 @@ async function build(config: Config, log: Log, opened: AsyncDisposableStack): Pr
   const bus = new InProcessBus({ onError: (error) => log.error({ err: error }, 'a receiver of the bus failed') })
   opened.defer(() => bus.close())
 
+  const outbound = {
+    resolve: overrides.resolve ?? systemResolve,
+    policy: new AddressPolicy(config.destinationAllow, interfaceAddresses),
+  }
+  const notifier = new Notifier({ ...outbound, store, bus, cipher, clock, log, random: Math.random })
+  await notifier.start()
+  opened.defer(async () => {
+    // What the supervisor's end told is stored, to be sent after the next start.
+    await bus.flush()
+    await notifier.close()
+  })
+
   const supervisor = new Supervisor({
+    ...outbound,
     store,
     bus,
     cipher,
@@ -89,8 +107,6 @@ async function build(config: Config, log: Log, opened: AsyncDisposableStack): Pr
     log,
     pump: new Pump(clock, config.latencyMode === 'efficient' ? efficientGatherMs : 0),
     pool: new SlabPool(config.bufferTotalBytesMax),
-    resolve: systemResolve,
-    policy: new AddressPolicy(config.destinationAllow, interfaceAddresses),
     random: Math.random,
     maxLagMs: config.maxLagMs,
     logLimits: { durationMsMax: config.bufferMs, bytesMax: config.bufferBytesMax },
@@ -150,12 +166,13 @@ async function build(config: Config, log: Log, opened: AsyncDisposableStack): Pr
     )
     certificate.onChange((pair) => listening.renew(pair))
   }
-  const http = await listenOn('HTTP', config.httpPort, httpHost, () => api.listen(httpHost, config.httpPort))
+  if (config.httpPort !== 0)
+    await listenOn('HTTP', config.httpPort, httpHost, () => api.listen(httpHost, config.httpPort))
   isReady = true
 
   const shownHost = isWildcard(config.httpHost) ? 'localhost' : hostInUrl(config.httpHost)
   const started: Started = {
-    apiUrl: `http://${shownHost}:${http.port}`,
+    httpUrl: config.httpPort === 0 ? undefined : `http://${shownHost}:${config.httpPort}`,
     httpsUrl: config.httpsPort === 0 ? undefined : `https://${publicHost}:${config.httpsPort}`,
     rtmpUrl: addresses().rtmpUrl,
     rtmpsUrl: addresses().rtmpsUrl,

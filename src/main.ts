@@ -41,7 +41,8 @@ async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> 
   if (without !== undefined) log.warn({}, without)
   const app = await startApp(config, log)
   process.stdout.write(welcome(app.started))
-  log.info({ apiUrl: app.started.apiUrl }, 'the server is ready')
+  const { httpUrl, httpsUrl, rtmpUrl, rtmpsUrl } = app.started
+  log.info({ httpUrl, httpsUrl, rtmpUrl, rtmpsUrl }, 'the server is ready')
   return { app, log }
 }
 
@@ -50,22 +51,25 @@ function welcome(started: Started): string {
   const token = started.newToken?.reveal()
   const bearer =
     token ?? (started.tokenFile === undefined ? '$STREAM_CONNECT_API_TOKEN' : `$(cat ${quoted(started.tokenFile)})`)
+  const api = started.httpUrl ?? started.httpsUrl
   const lines = [
     '',
-    `  API        ${started.apiUrl}/client/v4`,
+    `  API        ${api === undefined ? 'off' : `${api}/client/v4`}`,
     ...(started.httpsUrl === undefined ? [] : [`  HTTPS      ${started.httpsUrl}/client/v4`]),
     `  RTMP       ${started.rtmpUrl ?? 'off'}`,
     `  RTMPS      ${started.rtmpsUrl ?? 'off'}`,
     `  Account    ${started.accountId}`,
     ...(token === undefined ? [] : [`  API token  ${token}   (shown this once; kept in ${started.tokenFile})`]),
     '',
-    '  Create a live input:',
-    '',
-    `  curl -X POST ${started.apiUrl}/client/v4/accounts/${started.accountId}/stream/live_inputs -H "Authorization: Bearer ${bearer}" --data '{"meta": {"name": "my first live input"}}'`,
-    '',
+    ...(api === undefined ? [] : ['  Create a live input:', '', `  ${firstCall(api, started.accountId, bearer)}`, '']),
     '',
   ]
   return lines.join('\n')
+}
+
+function firstCall(api: string, accountId: string, bearer: string): string {
+  const url = `${api}/client/v4/accounts/${accountId}/stream/live_inputs`
+  return `curl -X POST ${url} -H "Authorization: Bearer ${bearer}" --data '{"meta": {"name": "my first live input"}}'`
 }
 
 function quoted(path: string): string {
