@@ -92,7 +92,10 @@ async function connectOnce(
     onStep('handshaking')
     deadline.set(
       connectMs,
-      new CodedError('connect_timeout', `${destination.host} accepted the connection and did not answer the handshake`),
+      new CodedError(
+        'connect_timeout',
+        `${destination.host} accepted the connection and did not answer the RTMP handshake within ${connectMs / 1000} s. Check that url and port belong to an RTMP server.`,
+      ),
     )
     const connection = await RtmpConnection.connect(dialled.stream, {
       limits: unknownPeerLimits,
@@ -101,7 +104,10 @@ async function connectOnce(
     })
     deadline.set(
       connectMs,
-      new CodedError('connect_timeout', `${destination.host} did not answer connect within ${connectMs / 1000} s`),
+      new CodedError(
+        'connect_timeout',
+        `${destination.host} did not answer connect within ${connectMs / 1000} s. Check that url and port belong to an RTMP server.`,
+      ),
     )
     const { app, tcUrl, streamKey } = destination
     const { redirectsLeft, authenticationQuery } = attempt
@@ -126,7 +132,7 @@ async function connectOnce(
               publishMs,
               new CodedError(
                 'publish_timeout',
-                `${destination.host} did not answer publish within ${publishMs / 1000} s`,
+                `${destination.host} did not answer publish within ${publishMs / 1000} s. Check the stream key, or ask the platform.`,
               ),
             )
         },

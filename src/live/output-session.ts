@@ -30,6 +30,8 @@ export type OutputParts = {
 
 /** After Publish.Start, media must have been taken for so long before an output is called connected. */
 const provingMs = 5_000
+/** And not with a write that has waited for so long: the kernel takes some seconds of media for a peer that does not read. */
+const provingGapMs = 1_000
 /** Bytes wait and none is taken: the destination is dead, whatever its socket says. */
 const noProgressMs = 10_000
 /** A destination that used to acknowledge and has stopped, while it was sent several times what it used to wait for. */
@@ -146,16 +148,18 @@ export class OutputSession {
     this.#rate.bytes = bytes
     this.#rate.atMs = nowMs
     if (sender.isWaiting && nowMs - sender.lastProgressMs >= noProgressMs) {
-      connection.fail(new CodedError('no_progress', `took no data for ${noProgressMs / 1000} s`))
+      connection.fail(stopped(`took no data for ${noProgressMs / 1000} s`))
       return
     }
     if (sender.delivery.hasStopped(sender.bytesSent, nowMs, noAcknowledgementMs)) {
-      connection.fail(new CodedError('no_progress', `acknowledged no data for ${noAcknowledgementMs / 1000} s`))
+      connection.fail(stopped(`acknowledged no data for ${noAcknowledgementMs / 1000} s`))
       return
     }
     this.#observePace(sender, nowMs)
     const proven = nowMs - this.#mediaSinceMs
-    if (this.#state.name === 'connecting' && proven >= provingMs && nowMs - sender.lastProgressMs < provingMs) {
+    const idleMs = nowMs - sender.lastProgressMs
+    const takes = idleMs < (sender.isWaiting ? provingGapMs : provingMs)
+    if (this.#state.name === 'connecting' && proven >= provingMs && takes) {
       this.#connectedAt = new Date(this.#parts.clock.now()).toISOString()
       this.#become({ name: 'connected' })
     }
@@ -367,7 +371,7 @@ export class OutputSession {
       if (!isEarly || (isReset && this.#earlyResets < earlyResetsMax)) return failure
       return new CodedError(
         'closed_after_publish',
-        `closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`,
+        `The destination closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish; most platforms do this for a wrong or expired stream key. Check the key.`,
         { cause: failure },
       )
     }
@@ -392,6 +396,10 @@ export class OutputSession {
 function sameDetails(a: OutputState, b: OutputState): boolean {
   if (a.name === 'connecting' && b.name === 'connecting') return a.step === b.step
   return a.name !== 'reconnecting' && a.name !== 'error'
+}
+
+function stopped(what: string): CodedError<OutputErrorCode> {
+  return new CodedError('no_progress', `The destination ${what}. The output is connected again by itself.`)
 }
 
 /** Silence is no refusal: few destinations say what they understand. */

@@ -14,6 +14,7 @@ export const accountIdOfTests = '0123456789abcdef0123456789abcdef'
 export const tokenOfTests = 'token-of-the-tests'
 const logLinesMax = 20_000
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainWithHosts = fileURLToPath(new URL('server-with-resolve.ts', import.meta.url))
 
 export type ServerOptions = {
   /** Settings, without STREAM_CONNECT_: `{ RECONNECT_WINDOW: '2' }`. They win over the tests' own. */
@@ -25,6 +26,8 @@ export type ServerOptions = {
   /** A program in place of src/main.ts. */
   readonly main?: string
   readonly readyDeadlineMs?: number
+  /** Names and their addresses: the server looks up these and no others, and asks nobody. */
+  readonly hosts?: Readonly<Record<string, string>>
 }
 
 /** An answer of the API. `json` is as it came: a test says what it expects of it. */
@@ -140,14 +143,16 @@ export class ServerUnderTest implements AsyncDisposable {
     // Settings of the person who runs the tests must not reach the server.
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STREAM_CONNECT_'))
     const settings = Object.entries(this.#settings).map(([name, value]) => [`STREAM_CONNECT_${name}`, value])
-    const program = await startProgram(
-      process.execPath,
-      [...(this.#options.nodeArgs ?? []), this.#options.main ?? mainFile],
-      {
-        env: { ...Object.fromEntries(inherited), ...this.#options.env, ...Object.fromEntries(settings) },
-        onLine: (line) => this.#writeDown(line),
+    const { hosts, nodeArgs = [], main = hosts ? mainWithHosts : mainFile } = this.#options
+    const program = await startProgram(process.execPath, [...nodeArgs, main], {
+      env: {
+        ...Object.fromEntries(inherited),
+        ...(hosts && { TEST_HOSTS: JSON.stringify(hosts) }),
+        ...this.#options.env,
+        ...Object.fromEntries(settings),
       },
-    )
+      onLine: (line) => this.#writeDown(line),
+    })
     this.#program = program
     await waitFor(
       'the server to be ready',

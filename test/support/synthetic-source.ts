@@ -223,6 +223,8 @@ export class StampLedger {
   readonly brokenGroups: Gap[] = []
   readonly sessions: number[] = []
   readonly counts: { video: number; audio: number } = { video: 0, audio: 0 }
+  /** Sequence numbers of what came last; −1 before the first. */
+  readonly newest: { video: number; audio: number } = { video: -1, audio: -1 }
   /** Milliseconds from sending to receiving, the newest 100,000. */
   readonly delaysMs: number[] = []
   readonly #last = new Map<'video' | 'audio', Stamp>()
@@ -234,6 +236,7 @@ export class StampLedger {
     const last = this.#last.get(track)
     this.#last.set(track, stamp)
     this.counts[track]++
+    this.newest[track] = next
     if (this.delaysMs.length >= 100_000) this.delaysMs.splice(0, 50_000)
     this.delaysMs.push(wallNow() - stamp.wallMs)
     if (this.sessions.at(-1) !== session && !(last && last.session === session)) this.sessions.push(session)
