@@ -4,19 +4,26 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defaultText } from '../src/command-line.ts'
-import { busErrorCodes, ingestErrorCodes, outputErrorCodes, startErrorCodes, storeErrorCodes } from '../src/errors.ts'
+import {
+  busErrorCodes,
+  ingestErrorCodes,
+  outputErrorCodes,
+  outputWarningCodes,
+  startErrorCodes,
+  storeErrorCodes,
+} from '../src/errors.ts'
 import { flagOf, type Setting, settings, variablePrefix } from '../src/settings.ts'
+import { markdownTable, printedFrom } from './markdown.ts'
+import { statesPage } from './states-page.ts'
 
 /** Path from the root of the repository -> text. */
 export function generatedDocs(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/config.md', configPage()],
     ['docs/error-codes.md', errorCodesPage()],
+    ['docs/states.md', statesPage()],
   ])
 }
-
-const origin = (source: string) =>
-  `<!-- Printed from ${source} by \`npm run docs\`; a test keeps the two equal. Change it there. -->\n`
 
 function configPage(): string {
   const rows = (Object.values(settings) as readonly Setting[]).map((one) => {
@@ -30,13 +37,13 @@ function configPage(): string {
       one.meaning + (one.withoutEffect ? ' *No effect in this version.*' : ''),
     ]
   })
-  return `${origin('src/settings.ts')}
+  return `${printedFrom('src/settings.ts')}
 # Settings
 
 Each setting is an environment variable and, unless it is a secret, a flag: \`npm start -- --http-port 9000\`. The flag wins over the
 variable, and an empty value counts as not set. \`npm start -- --help\` prints this list.
 
-${table(['variable', 'flag', 'default', 'unit', 'meaning'], rows)}
+${markdownTable(['variable', 'flag', 'default', 'unit', 'meaning'], rows)}
 A setting that cannot be used, an unknown flag, an unknown variable that begins with \`${variablePrefix}\`, or a port that is taken ends
 the start with one sentence that names setting, value and mend, and with exit status 2. The value of a secret is never repeated.
 
@@ -46,7 +53,7 @@ Destinations' certificates are checked against the authorities that Node knows; 
 
 The folder has mode 0700 and its files 0600; a folder that other users may read is refused, unless it is empty: then it is closed.
 
-${table(
+${markdownTable(
   ['file', 'holds', 'when it is lost'],
   [
     ['`stream-connect.sqlite`', 'live inputs, outputs, their status', 'everything has to be set up anew'],
@@ -70,6 +77,11 @@ function errorCodesPage(): string {
       'Why an output is not (or no longer) live: `status.current.reason` and `health.lastError.code` of an output.',
       outputErrorCodes,
     ],
+    [
+      'Warnings of outputs',
+      'What is wrong with an output that is live all the same: `health.warning.code` of an output.',
+      outputWarningCodes,
+    ],
     ['Start', 'Why the server did not start. It ends with exit status 2.', startErrorCodes],
     ['Encoders', 'Why an encoder was refused or cut. In the log and in events.', ingestErrorCodes],
     ['Store', 'What can go wrong with the database. In the log, and behind a 5xx answer of the API.', storeErrorCodes],
@@ -81,20 +93,15 @@ function errorCodesPage(): string {
   ]
   const printed = sections.map(([title, meaning, codes]) => {
     const rows = Object.entries(codes).map(([code, sentence]) => [`\`${code}\``, sentence])
-    return `## ${title}\n\n${meaning}\n\n${table(['code', 'meaning, and what to do'], rows)}`
+    return `## ${title}\n\n${meaning}\n\n${markdownTable(['code', 'meaning, and what to do'], rows)}`
   })
-  return `${origin('src/errors.ts')}
+  return `${printedFrom('src/errors.ts')}
 # Error codes
 
 A code is never renamed and never gets a second meaning: programs may rely on it. The sentence that comes with it is for people, and
 may be more exact than the one here: it names the destination's own words, the setting, or the value.
 
 ${printed.join('\n')}`
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`
-  return line(head) + line(head.map(() => '---')) + rows.map(line).join('')
 }
 
 if (import.meta.main)

@@ -40,6 +40,13 @@ export const outputErrorCodes = {
 } as const satisfies Record<string, string>
 export type OutputErrorCode = keyof typeof outputErrorCodes
 
+/** What is wrong with an output that is live all the same. On the wire: `health.warning.code`. */
+export const outputWarningCodes = {
+  too_slow:
+    'The destination accepts less than the encoder sends, and pictures are left out for it. Check the way to it, or lower the bitrate of the encoder.',
+} as const satisfies Record<string, string>
+export type OutputWarningCode = keyof typeof outputWarningCodes
+
 /** Why the server did not start. Exit status 2. */
 export const startErrorCodes = {
   setting_invalid: 'A setting has a value that cannot be used. The message names setting, value and mend.',

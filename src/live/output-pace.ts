@@ -1,3 +1,5 @@
+import type { OutputWarningCode } from '../errors.ts'
+
 /** Figures are taken over so long. */
 const windowMs = 10_000
 /** A destination that is too slow drops again and again; between two drops lie some groups of pictures. */
@@ -31,7 +33,7 @@ export class OutputPace {
     while (this.#samples.length > 2 && sample.atMs - this.#samples[0]!.atMs > windowMs) this.#samples.shift()
   }
 
-  warning(): { readonly code: 'too_slow'; readonly message: string } | undefined {
+  warning(): { readonly code: OutputWarningCode; readonly message: string } | undefined {
     const first = this.#samples[0]
     const last = this.#samples.at(-1)
     if (first === undefined || last === undefined || !(last.atMs - this.#droppedAtMs <= dropsCountMs)) return undefined

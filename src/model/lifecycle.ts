@@ -33,7 +33,8 @@ export type OutputStateName = OutputState['name']
 export const outputTransitions: Readonly<Record<OutputStateName, readonly OutputStateName[]>> = {
   idle: ['connecting', 'disabled'],
   connecting: ['connecting', 'connected', 'reconnecting', 'error', 'idle', 'disabled'],
-  connected: ['reconnecting', 'error', 'idle', 'disabled'],
+  // `connecting`: begun anew on purpose, because the encoder goes on with another codec.
+  connected: ['connecting', 'reconnecting', 'error', 'idle', 'disabled'],
   reconnecting: ['connecting', 'error', 'idle', 'disabled'],
   error: ['connecting', 'idle', 'disabled'],
   disabled: ['idle', 'connecting'],
