@@ -80,7 +80,7 @@ const videoCodecs = new Map([
 const packetTypedVideo = new Set([7, 12, 13])
 const packetTypedHeaderBytes = 5
 /** FourCCs whose CodedFrames begin with a composition time of three bytes. */
-const compositionTimed = new Set(['avc1', 'hvc1', 'vvc1'])
+export const compositionTimed = new Set(['avc1', 'hvc1', 'vvc1'])
 
 const audioCodecs = new Map([
   [0, 'pcm'],
