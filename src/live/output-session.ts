@@ -44,6 +44,8 @@ const peerCloseMs = 400
 
 /** How an output ends: `now` after the message under way, `atEdge` when all of the broadcast is out (at most so long). */
 export type Ending = { readonly atEdge: boolean; readonly withinMs: number; readonly state: 'idle' | 'disabled' }
+/** For a connection that is not wanted any more, while the output is. */
+const goodbyeAtOnce: Ending = { atEdge: false, withinMs: goodbyeMs, state: 'idle' }
 
 class Stopped extends Error {
   readonly ending: Ending
@@ -260,6 +262,7 @@ export class OutputSession {
   /** From the accepted publish to the end of the connection. @throws why it ended, unless it was stopped. */
   async #send(connection: OutputConnection): Promise<void> {
     const { clock, pump, pool, maxLagMs } = this.#parts
+    const refused = this.#refusedCodec(connection)
     const sender = new OutputSender({
       stream: connection.stream,
       broadcast: this.#broadcast,
@@ -283,33 +286,37 @@ export class OutputSession {
     this.#rate.atMs = this.#publishedAtMs
     this.#rate.kbps = 0
     connection.carry(sender)
+    if (refused !== undefined) {
+      // It has accepted the publish, and must not keep the key for a stream that never comes.
+      await this.#leave(connection, sender, goodbyeAtOnce)
+      throw refused
+    }
     if (!sender.cursor.started) this.#become({ name: 'connecting', step: 'waiting_for_key_frame' })
     this.#restart = new AbortController()
     const stop = this.#stop.signal
     await connection.over(AbortSignal.any([stop, this.#restart.signal]))
-    const ending = stop.aborted
-      ? (stop.reason as Stopped).ending
-      : { atEdge: false, withinMs: goodbyeMs, state: 'idle' as const }
-    await this.#leave(connection, sender, ending)
+    await this.#leave(connection, sender, stop.aborted ? (stop.reason as Stopped).ending : goodbyeAtOnce)
   }
 
-  /**
-   * Everything as it came for a destination that says that it understands it, the plain form for all others.
-   * @throws CodedError codec_refused when the destination has said that it does not take a codec of the feed.
-   */
+  /** Everything as it came for a destination that says that it understands it, the plain form for all others. */
   #formFor({ capabilities }: OutputConnection): LogForm {
+    const extras = capsExMasks.multitrack | capsExMasks.modEx
+    return ((capabilities?.capsEx ?? 0) & extras) === extras ? 'received' : 'plain'
+  }
+
+  /** The destination has said that it does not take a codec of the feed. */
+  #refusedCodec({ capabilities }: OutputConnection): CodedError<'codec_refused'> | undefined {
     const { codecs } = this.#broadcast
     for (const kind of ['video', 'audio'] as const) {
       const codec = codecs[kind]
       const legacy = codec === '' || codec === 'avc1' || codec === 'mp4a' || codec === '.mp3'
       if (!legacy && !understands(capabilities, kind, codec))
-        throw new CodedError(
+        return new CodedError(
           'codec_refused',
           `the destination says that it does not take ${codec}, which the encoder sends`,
         )
     }
-    const extras = capsExMasks.multitrack | capsExMasks.modEx
-    return ((capabilities?.capsEx ?? 0) & extras) === extras ? 'received' : 'plain'
+    return undefined
   }
 
   /** After a break: from where the destination was left, as far back as the person wants and the log reaches. */
