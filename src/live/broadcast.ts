@@ -40,6 +40,7 @@ class FormLog {
   /** Unchanged headers that are said again are left out. */
   write(media: MediaMessage, lane: number, type: number, time: number, body: Buffer): void {
     let flags = media.kind === 'video' ? messageFlags.video : 0
+    if (media.kind === 'data' && plainForm(media, body) === undefined) flags |= messageFlags.special
     let changed: MediaHeaders | undefined
     const slot = headerSlot(media)
     if (slot !== undefined && body.length <= headerBytesMax) {
@@ -167,7 +168,8 @@ export class Broadcast {
     }
     if (media.role === 'sequence_header' && media.trackId === 0) this.#noticeCodec(media)
     if (media.enhanced) this.#usesEnhanced = true
-    if (!this.#isBeyondPlain && isBeyondPlain(media, body)) {
+    // Data that is not for everybody is no reason to begin anything anew: cursors leave it out.
+    if (!this.#isBeyondPlain && media.kind !== 'data' && isBeyondPlain(media, body)) {
       this.#isBeyondPlain = true
       for (const listener of this.#listeners) listener.onFormatChanged('beyond_plain')
     }

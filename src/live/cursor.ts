@@ -32,6 +32,7 @@ export class Cursor implements LogReader {
   readonly #log: MediaLog
   readonly #pool: SlabPool
   readonly #messageStreamId: number
+  readonly #takesSpecial: boolean
 
   /** The log's timestamp that is 0 on this connection. */
   #base = 0
@@ -63,15 +64,21 @@ export class Cursor implements LogReader {
   readonly #piece: Piece = { bytes: Buffer.alloc(0), slab: undefined }
 
   droppedMessages = 0
+  /** Special data that was not meant for this destination. */
+  #leftOutMessages = 0
   /** Media time left out, milliseconds: from the first frame that was left out to the key frame that was sent again. */
   droppedMs = 0
   #ownMessages = 0
 
-  /** @param messageStreamId what the destination answered to createStream. */
-  constructor(log: MediaLog, pool: SlabPool, messageStreamId: number) {
+  /**
+   * @param messageStreamId what the destination answered to createStream.
+   * @param takesSpecial whether messages with the flag `special` are for it, too.
+   */
+  constructor(log: MediaLog, pool: SlabPool, messageStreamId: number, takesSpecial = true) {
     this.#log = log
     this.#pool = pool
     this.#messageStreamId = messageStreamId
+    this.#takesSpecial = takesSpecial
   }
 
   get started(): boolean {
@@ -103,7 +110,8 @@ export class Cursor implements LogReader {
   }
   get messagesSent(): number {
     if (!this.#started) return 0
-    return Math.max(0, this.#sequence() - this.#startSequence - this.droppedMessages) + this.#ownMessages
+    const passed = this.#sequence() - this.#startSequence
+    return Math.max(0, passed - this.droppedMessages - this.#leftOutMessages) + this.#ownMessages
   }
   /** On the log's clock: the time up to which this connection has handed out media. */
   get handedOutUntil(): number {
@@ -367,6 +375,7 @@ export class Cursor implements LogReader {
     const lane = log.laneOf(sequence)
     const flags = log.flagsOf(sequence)
     if ((flags & messageFlags.header) !== 0) return false
+    if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) return true
     if (this.#skipVideoUntil >= 0 && (flags & messageFlags.video) !== 0)
       if ((flags & messageFlags.key) === 0 || sequence < this.#skipVideoUntil) return true
     if ((this.#inStep & (1 << lane)) !== 0) return false
@@ -386,7 +395,8 @@ export class Cursor implements LogReader {
     if ((flags & messageFlags.header) !== 0) this.#missedHeader |= bit
     if ((flags & messageFlags.video) !== 0 && Number.isNaN(this.#skippedFrom))
       this.#skippedFrom = log.timestampOf(sequence)
-    this.droppedMessages++
+    if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) this.#leftOutMessages++
+    else this.droppedMessages++
   }
 
   /** A header in force as a message of its own, on its lane, at a time of this connection. */

@@ -27,6 +27,8 @@ export const messageFlags = {
   header: 4,
   /** The shared header cannot be used: the delta does not fit, or there is no predecessor on the lane. */
   solo: 8,
+  /** Data that only its own kind of destination understands: left out for all others. */
+  special: 16,
 } as const
 
 /** A delta of 0xFFFFFF or more would need an extended timestamp, which the shared bytes never have. */
@@ -83,6 +85,7 @@ export class MediaLog implements Trimmable {
   /** Newest sequence and timestamp of each lane; −1 and NaN before the first. */
   readonly newestOnLane = new Float64Array(laneCountMax).fill(-1)
   readonly #newestTimestampOnLane = new Float64Array(laneCountMax).fill(Number.NaN)
+  /** The newest message that cursors have to look at one by one. */
   newestSolo = -1
   /** Bit per lane that has had a message. */
   lanesUsed = 0
@@ -220,6 +223,7 @@ export class MediaLog implements Trimmable {
       flags |= messageFlags.solo
       this.newestSolo = sequence
     }
+    if (flags & messageFlags.special) this.newestSolo = sequence
     const entry = sequence & (this.#capacity - 1)
     this.#positions[entry] = this.#end
     this.#timestamps[entry] = time

@@ -184,7 +184,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
 
   #makeCursor(): Cursor {
     const { broadcast, form, pool, messageStreamId } = this.#parts
-    return new Cursor(broadcast.log(form), pool, messageStreamId)
+    return new Cursor(broadcast.log(form), pool, messageStreamId, form === 'received')
   }
 
   #start(): void {
