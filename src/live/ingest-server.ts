@@ -132,6 +132,8 @@ export class IngestServer {
     const how = await this.#relay(socket, connection, request, cut.signal, (message) => seat.feed.publish(message))
     seat.leave(how === 'goodbye' ? 'goodbye' : 'vanished')
     inputLog.info({ how, bytes: seat.feed.bytes, messages: seat.feed.messages }, 'an encoder has left')
+    // Whoever says goodbye closes first: GStreamer's rtmp2sink takes a close of ours before its own for an error, and fails.
+    if (how === 'goodbye') await this.#closedWithin(connection, farewellMs)
     if (cut.signal.aborted) {
       const reason = cut.signal.reason as IngestErrorCode
       sendEnd(connection, request.messageStreamId, 'NetStream.Publish.BadName', sentenceOf(reason))
@@ -186,8 +188,15 @@ export class IngestServer {
       const finish = (how: 'goodbye' | 'cut' | 'vanished') => {
         cancelIdle()
         pace.stop()
-        connection.relay(() => {})
+        // FCUnpublish says goodbye already; the deleteStream that follows it is answered, too.
+        connection.relay((message) => {
+          if (how === 'goodbye') handleCommand(message)
+        })
         resolve(how)
+      }
+      const handleCommand = (message: Message): 'ended' | undefined => {
+        if (message.type !== messageTypes.amf0Command && message.type !== messageTypes.amf3Command) return undefined
+        return handlePublisherCommand(message, connection, request.messageStreamId)
       }
       cut.addEventListener('abort', () => finish('cut'), { once: true })
       connection.signal.addEventListener('abort', () => finish('vanished'), { once: true })
@@ -196,8 +205,7 @@ export class IngestServer {
           pace.spend(message.body.length)
           return
         }
-        if (message.type !== messageTypes.amf0Command && message.type !== messageTypes.amf3Command) return
-        if (handlePublisherCommand(message, connection, request.messageStreamId) === 'ended') finish('goodbye')
+        if (handleCommand(message) === 'ended') finish('goodbye')
       })
       if (cut.aborted) finish('cut')
       else if (connection.signal.aborted) finish('vanished')
@@ -208,14 +216,18 @@ export class IngestServer {
   async #farewell(connection: RtmpConnection): Promise<void> {
     if (connection.signal.aborted) return
     connection.end()
-    await new Promise<void>((resolve) => {
-      const cancel = this.#parts.clock.after(farewellMs, resolve)
+    await this.#closedWithin(connection, farewellMs)
+    connection.close()
+  }
+
+  #closedWithin(connection: RtmpConnection, durationMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.after(durationMs, resolve)
       void connection.closed.then(() => {
         cancel()
         resolve()
       })
     })
-    connection.close()
   }
 }
 
