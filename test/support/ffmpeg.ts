@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { link, mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort, isListening, type RunningProgram, runProgram, startProgram, waitFor } from './processes.ts'
@@ -169,14 +169,16 @@ async function cached(name: string, args: (path: string) => readonly string[]): 
   const path = join(clipFolder, name)
   if (existsSync(path)) return path
   await mkdir(clipFolder, { recursive: true })
-  // Several test files may make the same clip at once: each its own, and the last one stays.
+  // Several tests may make the same clip at once: each its own, and the first one stays. FFmpeg does not make the same twice.
   const extension = name.slice(name.lastIndexOf('.'))
   const unfinished = join(clipFolder, `${process.pid}-${performance.now()}${extension}`)
   try {
     await runProgram('ffmpeg', ['-hide_banner', '-nostdin', '-v', 'error', '-y', ...args(unfinished)], {
       deadlineMs: 180_000,
     })
-    await rename(unfinished, path)
+    await link(unfinished, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+    })
   } finally {
     await rm(unfinished, { force: true })
   }
