@@ -1,6 +1,5 @@
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
-import { sleep } from '../clock.ts'
 import type { OutputErrorCode } from '../errors.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { WireStatus } from '../model/lifecycle.ts'
@@ -13,6 +12,7 @@ import {
 } from '../model/live-input.ts'
 import { type LastError, type StatusDocument, statusAfterOwner, statusKey } from '../model/status.ts'
 import type { Entry, Revision, Store } from '../store/store.ts'
+import { Follow } from './follow.ts'
 import type { ApiLog } from './log.ts'
 
 export type StoredInput = { readonly input: LiveInput; readonly revision: Revision }
@@ -23,12 +23,6 @@ export type KnownStatus = { readonly status: WireStatus; readonly lastError?: La
 export type OwnerIsAlive = (owner: string, epoch: number) => boolean
 
 const statusPrefix = 'status'
-
-/** Reading many documents gives the loop back this often: it may be the loop that relays media. */
-const sliceMs = 5
-const watchAgainMs = 1_000
-/** More deletions than can be on their way between the store and those who asked for them. */
-const tombstonesMax = 1_000
 
 const moment = z.object({
   ingestProtocol: z.literal('rtmp'),
@@ -83,7 +77,7 @@ export class Projection {
 
   /** Resolves when all current values are known; goes on following the store until the signal aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    for (const follow of this.#follows) void this.#keepFollowing(follow, signal)
+    for (const follow of this.#follows) void follow.keepRunning(this.#store, this.#clock, this.#log, signal)
     await Promise.all(this.#follows.map((follow) => follow.firstUpToDate))
   }
 
@@ -162,120 +156,6 @@ export class Projection {
     const ofAccount = this.#accounts.get(stored.input.accountId)
     ofAccount?.delete(uid)
     if (ofAccount?.size === 0) this.#accounts.delete(stored.input.accountId)
-  }
-
-  async #keepFollowing(follow: Follow, signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        await follow.run(this.#store, this.#clock, signal)
-        if (!signal.aborted) this.#log.warn({ prefix: follow.prefix }, 'the watch of the store ended; watching again')
-      } catch (error) {
-        if (!signal.aborted)
-          this.#log.error({ prefix: follow.prefix, err: error }, 'the watch of the store failed; watching again')
-      }
-      await sleep(this.#clock, watchAgainMs, signal).catch(() => {})
-    }
-  }
-}
-
-type Sink = { readonly put: (entry: Entry) => void; readonly delete: (key: string) => void }
-
-/** Follows one prefix of the store through gaps and broken watches. */
-class Follow {
-  readonly prefix: string
-  readonly #sink: Sink
-  readonly #revisions = new Map<string, Revision>()
-  /** The newest of them: who deletes may hear of it later than the watch does. */
-  readonly #tombstones = new Map<string, Revision>()
-  /** Keys told since a watch began or a gap: what is not among them at `upToDate` is gone. */
-  #told: Set<string> | undefined
-  #waiting: { readonly key: string; readonly revision: Revision; readonly resolve: () => void }[] = []
-  readonly #first = Promise.withResolvers<void>()
-  isCurrent = false
-
-  constructor(prefix: string, sink: Sink) {
-    this.prefix = prefix
-    this.#sink = sink
-  }
-
-  get firstUpToDate(): Promise<void> {
-    return this.#first.promise
-  }
-
-  reached(key: string, revision: Revision): Promise<void> {
-    if (Math.max(this.#revisions.get(key) ?? 0, this.#tombstones.get(key) ?? 0) >= revision) return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.push({ key, revision, resolve }))
-  }
-
-  async run(store: Store, clock: Clock, signal: AbortSignal): Promise<void> {
-    this.#told = new Set()
-    try {
-      let sliceBegan = clock.monotonicMs()
-      for await (const event of store.watch(this.prefix, signal)) {
-        switch (event.type) {
-          case 'put':
-            this.#told?.add(event.entry.key)
-            if ((this.#revisions.get(event.entry.key) ?? 0) < event.entry.revision) this.#sink.put(event.entry)
-            this.#reach(event.entry.key, event.entry.revision)
-            break
-          case 'delete':
-            if ((this.#revisions.get(event.key) ?? 0) < event.revision) {
-              this.#told?.delete(event.key)
-              this.#sink.delete(event.key)
-            }
-            this.#bury(event.key, event.revision)
-            this.#reach(event.key, event.revision)
-            this.#revisions.delete(event.key)
-            break
-          case 'gap':
-            this.#told = new Set()
-            break
-          case 'upToDate':
-            this.#dropUntold()
-            this.isCurrent = true
-            this.#first.resolve()
-            break
-          default:
-            event satisfies never
-        }
-        if (clock.monotonicMs() - sliceBegan < sliceMs) continue
-        await new Promise((resolve) => setImmediate(resolve))
-        sliceBegan = clock.monotonicMs()
-      }
-    } finally {
-      this.isCurrent = false
-    }
-  }
-
-  #reach(key: string, revision: Revision): void {
-    this.#revisions.set(key, Math.max(revision, this.#revisions.get(key) ?? 0))
-    if (this.#waiting.length > 0) this.#release((wait) => wait.key === key && wait.revision <= revision)
-  }
-
-  #bury(key: string, revision: Revision): void {
-    this.#tombstones.delete(key)
-    this.#tombstones.set(key, revision)
-    if (this.#tombstones.size > tombstonesMax) this.#tombstones.delete(this.#tombstones.keys().next().value!)
-  }
-
-  #dropUntold(): void {
-    const told = this.#told
-    this.#told = undefined
-    if (told === undefined) return
-    for (const key of this.#revisions.keys()) {
-      if (told.has(key)) continue
-      this.#revisions.delete(key)
-      this.#sink.delete(key)
-    }
-    // The tombstone that somebody waits for may be among what was missed.
-    this.#release((wait) => !told.has(wait.key))
-  }
-
-  #release(isReached: (wait: { key: string; revision: Revision }) => boolean): void {
-    const reached = this.#waiting.filter(isReached)
-    if (reached.length === 0) return
-    this.#waiting = this.#waiting.filter((wait) => !reached.includes(wait))
-    for (const wait of reached) wait.resolve()
   }
 }
 
