@@ -9,6 +9,13 @@ export type Behaviour = {
   readonly answerPublish?: 'start' | 'never' | 'bad_name' | 'start_then_bad_name' | Refusal
   /** To releaseStream and FCPublish: nginx-rtmp answers nothing, others `_error`. Default `result`. */
   readonly answerReleaseStream?: 'result' | 'error' | 'nothing'
+  /** SRS: once it had releaseStream it answers createStream only after FCPublish. */
+  readonly wantsFcPublish?: boolean
+  /**
+   * Sends what nobody asked for: bandwidth checks (Flash Media Server), further statuses (SRS), user control events and commands that
+   * are in no specification.
+   */
+  readonly chatters?: boolean
   /** All replies carry transaction id 0. */
   readonly transactionIdZero?: boolean
   /** Closes so long after `publish`, without a word. */
@@ -23,6 +30,8 @@ export type Behaviour = {
   readonly floodCommandsPerSecond?: number
   /** Answers connect with a 302 to this address. */
   readonly redirectTo?: string
+  /** SRS has the stream's name behind the address, in a field of another name. */
+  readonly redirectWithName?: string
   readonly authentication?: { readonly mode: 'adobe' | 'llnw'; readonly username: string; readonly password: string }
   /**
    * `when_announced` (default): after half the window that the client announced, as nginx-rtmp; `always`: every 1.25 MB;
@@ -54,6 +63,9 @@ export const platforms = {
     closeAfterPublishMs: 100,
   },
   transactionIdZero: { transactionIdZero: true },
+  twitch: { pingEveryMs: 200, acknowledgements: 'always' },
+  srs: { wantsFcPublish: true, chatters: true, chunkSize: 60_000 },
+  wowza: { chunkSize: 512, chatters: true },
 } as const satisfies Record<string, Behaviour>
 
 /** Enough of a challenge for one fake server: fixed, so that a test can read along. */

@@ -95,11 +95,14 @@ export class DestinationConnection {
   readonly #writer = new WireWriter()
   readonly #timers = new Set<NodeJS.Timeout>()
   #handshake: Buffer | undefined = Buffer.alloc(0)
+  #createStream: (() => void) | undefined
   #s1: Buffer | undefined
   #held = false
   /** stopReadingAfterBytes works once: resumeReading() is for good. */
   #stalled = false
   #acknowledged = 0
+  /** Transactions of commands that this side sent and that may be answered. */
+  readonly #asked = new Set<number>()
   #end: ConnectionEnd | undefined
   #closing = false
 
@@ -200,6 +203,7 @@ export class DestinationConnection {
 
   /** Any command, also one that no client expects. */
   send(name: string, transactionId: number, ...args: readonly Amf[]): void {
+    if (transactionId !== 0 && !/^(_result|_error|on[A-Z])/.test(name)) this.#asked.add(transactionId)
     this.#command(0, name, transactionId, ...args)
   }
 
@@ -320,6 +324,7 @@ export class DestinationConnection {
       case 'releaseStream':
       case 'FCPublish': {
         const how = this.#behaviour.answerReleaseStream ?? 'result'
+        if (command.name === 'FCPublish') this.#createStream?.()
         if (how === 'nothing') return
         if (how === 'result' && command.name === 'FCPublish') {
           this.send('onFCPublish', reply, null, { code: 'NetStream.Publish.Start', description: '' })
@@ -327,14 +332,24 @@ export class DestinationConnection {
         this.send(how === 'result' ? '_result' : '_error', reply, null, undefined)
         return
       }
-      case 'createStream':
-        this.send('_result', reply, null, messageStreamId)
+      case 'createStream': {
+        const answer = () => this.send('_result', reply, null, messageStreamId)
+        const said = this.commandNames()
+        const waits = this.#behaviour.wantsFcPublish && said.includes('releaseStream') && !said.includes('FCPublish')
+        if (waits) this.#createStream = answer
+        else answer()
         return
+      }
       case 'publish':
         this.#answerPublish(asText(args[1]), asText(args[2]), onStream)
         return
+      case '_result':
+      case '_error':
+        // SRS ends a connection for it.
+        if (!this.#asked.has(command.transactionId)) this.violations.push(`an answer that nobody asked for`)
+        return
       default:
-        // FCUnpublish, deleteStream, _result of a flood: written down above.
+        // FCUnpublish, deleteStream: written down above.
         return
     }
   }
@@ -342,7 +357,8 @@ export class DestinationConnection {
   #answerConnect(fields: AmfObject, reply: number): void {
     this.connect = fields
     this.app = asText(fields['app'])
-    const { redirectTo, authentication, chunkSize = 4_096, connectResult, floodCommandsPerSecond } = this.#behaviour
+    const { redirectTo, redirectWithName, authentication, chatters } = this.#behaviour
+    const { chunkSize = 4_096, connectResult, floodCommandsPerSecond } = this.#behaviour
     const reject = (description: string, further: AmfObject = {}) => {
       const code = 'NetConnection.Connect.Rejected'
       this.send('_error', reply, null, { level: 'error', code, description, ...further })
@@ -350,6 +366,10 @@ export class DestinationConnection {
     }
     if (redirectTo !== undefined) {
       reject('[ AccessManager.Redirect ]', { ex: { code: 302, redirect: redirectTo } })
+      return
+    }
+    if (redirectWithName !== undefined) {
+      reject('[ AccessManager.Redirect ]', { ex: { code: 302, redirect2: redirectWithName } })
       return
     }
     const verdict = authentication ? authenticate(this.app, authentication) : { accepted: true as const }
@@ -361,6 +381,7 @@ export class DestinationConnection {
     this.#write(peerBandwidth(windowBytes, 2))
     this.#write(controlMessage(wireTypes.setChunkSize, chunkSize))
     this.#writer.chunkSize = chunkSize
+    if (chatters) this.#write(userControl(0, 0))
     this.send(
       '_result',
       reply,
@@ -373,6 +394,7 @@ export class DestinationConnection {
         ...connectResult,
       },
     )
+    if (chatters) this.send('onBWDone', 0, null, 8_192)
     if (floodCommandsPerSecond !== undefined) this.#flood(floodCommandsPerSecond)
   }
 
@@ -389,12 +411,23 @@ export class DestinationConnection {
       this.#write(userControl(0, messageStreamId))
       this.status('status', 'NetStream.Publish.Start', 'Start publishing')
       this.#onPublish(this)
+      if (this.#behaviour.chatters) this.#chatter()
       if (answerPublish === 'start_then_bad_name') refuse(badName)
     } else if (answerPublish === 'bad_name') refuse(badName)
     else if (answerPublish !== 'never') refuse(answerPublish)
     if (closeAfterPublishMs !== undefined) this.#later(closeAfterPublishMs, () => this.close())
     if (pingEveryMs !== undefined) this.#repeat(pingEveryMs, () => this.#write(userControl(6, performance.now())))
   }
+
+  #chatter(): void {
+    this.status('status', 'NetStream.Data.Start', 'Started playing stream.')
+    this.send('|RtmpSampleAccess', 0, true, true)
+    this.send('somethingNew', 77, null, { of: 'this year' })
+    this.#command(messageStreamId, 'onStatus', 0, null, undefined)
+    for (const event of [26, 31, 32, 99]) this.#write(userControl(event, 0))
+    this.#repeat(1_000, () => this.send('_onbwcheck', ++this.#checks, null, Buffer.alloc(100).toString()))
+  }
+  #checks = 900
 
   #flood(perSecond: number): void {
     let transactionId = 1_000
