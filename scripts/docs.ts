@@ -7,6 +7,7 @@ import { defaultText } from '../src/command-line.ts'
 import {
   busErrorCodes,
   ingestErrorCodes,
+  inputWarningCodes,
   outputErrorCodes,
   outputWarningCodes,
   startErrorCodes,
@@ -84,6 +85,11 @@ function errorCodesPage(): string {
     ],
     ['Start', 'Why the server did not start. It ends with exit status 2.', startErrorCodes],
     ['Encoders', 'Why an encoder was refused or cut. In the log and in events.', ingestErrorCodes],
+    [
+      'Warnings of live inputs',
+      'What should be set otherwise at the encoder; its feed is relayed as it is. `health.warnings[].code` of a live input.',
+      inputWarningCodes,
+    ],
     ['Store', 'What can go wrong with the database. In the log, and behind a 5xx answer of the API.', storeErrorCodes],
     [
       'Bus',

@@ -76,6 +76,27 @@ export const ingestErrorCodes = {
 } as const satisfies Record<string, string>
 export type IngestErrorCode = keyof typeof ingestErrorCodes
 
+/** What an encoder should be set to otherwise, though it is relayed as it is. On the wire: `health.warnings` of a live input. */
+export const inputWarningCodes = {
+  bitrate_high: 'The encoder sends more than is recommended (MAX_BITRATE_KBPS). Lower its bitrate.',
+  upload_slow:
+    "The feed arrives slower than it plays: the encoder's connection is too slow. Lower its bitrate, or use a faster connection.",
+  keyframe_interval_long: 'Key frames are more than 4 s apart. Set the key frame interval (GOP) of the encoder to 2 s.',
+  keyframe_interval_irregular:
+    'Key frames come at uneven intervals. Set a fixed key frame interval (GOP) of 2 s in the encoder, and turn off its scene cut detection.',
+  open_gop:
+    'Key frames begin open groups of pictures, so that who joins there sees broken pictures at first. Turn off open GOP in the encoder.',
+  audio_missing:
+    'The encoder has sent no sound for 5 s or more. Give it an audio source, be it silence: many platforms want one.',
+  video_missing:
+    'The encoder has sent no picture for 5 s or more. Give it a video source, be it a still picture: most platforms want one.',
+  timestamps_jumped:
+    "The encoder's timestamps have jumped; they were straightened. If it happens again, restart or update the encoder.",
+  encoders_fight:
+    'Two encoders publish with the same stream key and take over from one another. Stop one of them, or rotate the keys.',
+} as const satisfies Record<string, string>
+export type InputWarningCode = keyof typeof inputWarningCodes
+
 /** Errors of the store's contract. */
 export const storeErrorCodes = {
   revision_conflict: 'The document was changed by someone else since it was read.',

@@ -179,7 +179,7 @@ export class Broadcast {
         ? this.timeline.newest
         : clock.map(timestamp, lane, lane === lanes.video)
     if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
-    this.#health.observe(media, body, time)
+    this.#health.observe(media, body, time, clock)
     this.#write(media, lane, type, time, body)
     this.#mark()
   }

@@ -72,7 +72,7 @@ export type InputFigures = {
 }
 
 export type InputHealth = {
-  /** What arrived in the last second or so, kilobits per second. */
+  /** What arrived in the last five seconds, kilobits per second. */
   readonly bitrateKbps: number
   readonly bytesReceived: number
   readonly connectedAt?: string
