@@ -97,11 +97,16 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
           const warning = watch.warning(uid, 'too_slow')
           assert(warning, `no warning; ${JSON.stringify(watch.health(uid))}`)
           assert(warning.atMs - faultAt <= verdictMs, `the warning came after ${warning.atMs - faultAt} ms`)
-          assert.match(warning.messages.at(-1)!, /accepts (5\.\d|6\.\d) of 1[12]\.\d Mbit\/s/)
+          const figures = /accepts (\d+\.\d) of (\d+\.\d) Mbit\/s/.exec(warning.messages.at(-1)!)
+          const part = Number(figures?.[1]) / Number(figures?.[2])
+          // On a busy machine the destination reads less than it wants to; never more.
+          assert(part > 0.2 && part < 0.6, warning.messages.at(-1))
           t.diagnostic(`too_slow after ${seconds(warning.atMs - faultAt)}: ${warning.messages.at(-1)}`)
           assert.deepEqual([...new Set(moments.map(({ state }) => state))], ['connecting', 'connected'], told)
-          const { droppedMessages, droppedMs, reconnects } = watch.health(uid)
+          const { droppedMessages, droppedMs, lagMs, reconnects } = watch.health(uid)
           assert(droppedMessages > 0 && droppedMs > 0)
+          // Also right after a jump: the kernel holds seconds of media for it.
+          assert(lagMs >= 1_000, `lagMs ${lagMs}`)
           assert.equal(reconnects, 0)
           return
         }
@@ -112,6 +117,11 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
         assert.match(watch.sentence(uid, reason) ?? '', says)
         const lies = moments.filter((one) => one.state === 'connected' && one.atMs > faultAt)
         assert.deepEqual(lies, [], `was called connected again: ${told}`)
+        if (isLong && reason === 'connection_reset')
+          assert(
+            moments.some((one) => one.state === 'error' && one.reason === 'closed_after_publish'),
+            `reset again and again, and not taken for a refusal: ${told}`,
+          )
         t.diagnostic(`${state} ${reason} after ${seconds(moment.atMs - faultAt)}: ${watch.sentence(uid, reason)}`)
       })
   })
@@ -127,6 +137,7 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
   const aloneAgain = isLong ? await measureWithout() : alone
 
   const { status } = await server.input(input.uid)
+  const saidToEncoder = publisher.statuses.map(({ code }) => code)
   stop.abort()
   await replay
   await publisher.goodbye()
@@ -139,6 +150,7 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
         { attempts: health.attempts, reconnects: health.reconnects, droppedMessages: health.droppedMessages },
         { attempts: 1, reconnects: 0, droppedMessages: 0 },
       )
+      assert(health.lagMs < 1_000, `lagMs ${health.lagMs}: what is usually unacknowledged is no lag`)
       assert.equal(health.warning, undefined)
       assert.equal(health.lastError, undefined)
       const states = watch.moments(uid).map(({ state }) => state)
@@ -157,10 +169,7 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
   })
 
   await t.test('nor has the encoder', () => {
-    assert.deepEqual(
-      publisher.statuses.map(({ code }) => code),
-      ['NetStream.Publish.Start'],
-    )
+    assert.deepEqual(saidToEncoder, ['NetStream.Publish.Start'])
     const { current, history } = status as unknown as WireStatus
     assert.deepEqual([current.state, current.reason, history], ['connected', 'connected', []])
   })
@@ -182,7 +191,7 @@ test('one bad output never hurts another', { timeout: isLong ? 500_000 : 120_000
     if (!isLong) return
     t.diagnostic(`when they were removed:   ${told(aloneAgain)}`)
     for (const part of ['p50', 'p95'] as const) {
-      const without = Math.max(alone[part], aloneAgain[part])
+      const without = Math.min(alone[part], aloneAgain[part])
       assert(together[part] <= 2 * without, `${part}: ${together[part]} ms, and ${without} ms without the bad ones`)
     }
   })
