@@ -178,6 +178,7 @@ export class Broadcast {
       clock === undefined || headerSlot(media) !== undefined
         ? this.timeline.newest
         : clock.map(timestamp, lane, lane === lanes.video)
+    if (Number.isNaN(time)) return
     if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
     this.#health.observe(media, body, time, clock)
     this.#write(media, lane, type, time, body)
@@ -187,8 +188,9 @@ export class Broadcast {
   /** Only for HeldPicture: what nobody publishes, at a time of the broadcast's clock. */
   appendAt(media: MediaMessage, type: number, body: Buffer, time: number): void {
     if (this.#closed) return
-    this.timeline.advanceTo(time)
-    this.#write(media, this.#laneOf(media), type, time, body)
+    const lane = this.#laneOf(media)
+    this.timeline.advanceTo(time, lane)
+    this.#write(media, lane, type, time, body)
     this.#mark()
   }
 

@@ -87,6 +87,109 @@ test('one track that jumps alone is corrected alone, and lip-sync of the rest st
   assert.ok(times[4]! >= 33 && times[4]! <= 70)
 })
 
+/** Two tracks of one encoder, 40 ms of picture and 20 ms of sound each, in the order of time; `shift` is its trouble. */
+function* interleaved(count: number, shift: (lane: number, time: number) => number) {
+  for (let time = 0; time < count * 20; time += 20) {
+    if (time % 40 === 0) yield [video, time + shift(video, time), time] as const
+    yield [audio, time + 5 + shift(audio, time), time + 5] as const
+  }
+}
+
+for (const [name, shift, off] of [
+  ['all tracks go back by half a second', (_: number, time: number) => (time < 1_000 ? 0 : -500), 0],
+  ['all tracks go back by a quarter of an hour', (_: number, time: number) => (time < 1_000 ? 0 : -900_000), 0],
+  [
+    'the sound alone goes back by half a second',
+    (lane: number, time: number) => (lane === audio && time >= 1_000 ? -500 : 0),
+    1,
+  ],
+  [
+    'the picture alone goes back by half a second',
+    (lane: number, time: number) => (lane === video && time >= 1_000 ? -500 : 0),
+    1,
+  ],
+  [
+    'the sound alone goes ahead by a minute',
+    (lane: number, time: number) => (lane === audio && time >= 1_000 ? 60_000 : 0),
+    1,
+  ],
+  [
+    'the picture alone goes back to 0',
+    (lane: number, time: number) => (lane === video && time >= 1_000 ? -time : 0),
+    40,
+  ],
+  [
+    'sound and picture go ahead one after the other',
+    (lane: number, time: number) => (time >= (lane === audio ? 1_100 : 1_000) ? 50_000 : 0),
+    1,
+  ],
+] as const)
+  test(`as if nothing had happened: ${name}`, () => {
+    const timeline = new Timeline()
+    const clock = timeline.attach(1_000_000)
+    for (const [lane, timestamp, time] of interleaved(200, shift)) {
+      if (name.endsWith('back to 0') && lane === video && time > 1_000) continue
+      const told = clock.map((1_000_000 + timestamp) >>> 0, lane, lane === video)
+      assert.ok(Math.abs(told - time) <= off, `lane ${lane} at ${time} is told as ${told}`)
+    }
+  })
+
+test('encoders of 31 bits: a track that has not wrapped yet is no jump', () => {
+  const end = 2 ** 31
+  const times = run(new Timeline(), [
+    [video, end - 40],
+    [audio, 5],
+    [video, end - 7],
+    [audio, 26],
+    [video, 26],
+  ])
+  assert.deepEqual(times, [0, 45, 33, 66, 66])
+})
+
+test('a small step back is bent by a millisecond: encoders that write the time of showing', () => {
+  const times = run(new Timeline(), [
+    [video, 0],
+    [video, 100],
+    [video, 33],
+    [video, 66],
+    [video, 200],
+  ])
+  assert.deepEqual(times, [0, 100, 101, 102, 200])
+})
+
+test('data follows the clock and does not set it', () => {
+  const times = run(new Timeline(), [
+    [video, 90_000],
+    [video, 90_033],
+    [lanes.data, 0],
+    [video, 90_066],
+    [lanes.data, 90_070],
+    [lanes.data, 92_900],
+    [video, 90_100],
+    [audio, 90_105],
+  ])
+  assert.deepEqual(times, [0, 33, 33, 66, 70, 2_900, 100, 105])
+})
+
+test('what a second publisher sends of the time before its beginning is left out, not bent', () => {
+  const timeline = new Timeline()
+  run(timeline, [
+    [video, 0],
+    [audio, 10],
+    [video, 40],
+    [audio, 31],
+  ])
+  // Its sound is behind its picture.
+  const times = run(timeline, [
+    [video, 500],
+    [audio, 440],
+    [audio, 461],
+    [audio, 482],
+    [video, 540],
+  ])
+  assert.deepEqual(times, [80, Number.NaN, 41, 62, 120])
+})
+
 test('a second publisher goes on where the first one was, one frame later', () => {
   const timeline = new Timeline()
   run(timeline, [

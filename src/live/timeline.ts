@@ -1,9 +1,12 @@
-import { laneCountMax } from './media-log.ts'
+import { laneCountMax, lanes } from './media-log.ts'
 
 /** Farther from the broadcast's clock than this, a timestamp is trouble and not jitter: encoders send in bursts of less. */
 const jumpMs = 3_000
+/** A track that goes back by more has jumped. By less: encoders that write the time of showing for that of decoding. */
+const backMs = 200
 /** Assumed between the last message before a gap and the first one after it, until the feed has shown its own frame time. */
 const defaultFrameMs = 33
+const defaultSoundMs = 21
 
 /**
  * A publisher's timestamps (unsigned 32 bits, starting anywhere, wrapping at 2^32 or, with some encoders, at 2^31, jumping
@@ -18,6 +21,7 @@ export class Timeline {
   #begun = false
   #frameMs = defaultFrameMs
   readonly #lastVideo = { time: Number.NaN }
+  readonly #newestOnLane = new Float64Array(laneCountMax).fill(Number.NEGATIVE_INFINITY)
 
   get newest(): number {
     return this.#newest
@@ -26,10 +30,15 @@ export class Timeline {
   get frameMs(): number {
     return this.#frameMs
   }
+  /** Whoever published it; −Infinity before the first. */
+  newestOn(lane: number): number {
+    return this.#newestOnLane[lane]!
+  }
 
   /** Moves the clock forward while nobody publishes (a held picture in real time). */
-  advanceTo(time: number): void {
-    if (time > this.#newest) this.#newest = time
+  advanceTo(time: number, lane: number): void {
+    if (time > this.#newest && lane !== lanes.data) this.#newest = time
+    if (time > this.#newestOnLane[lane]!) this.#newestOnLane[lane] = time
   }
 
   /**
@@ -44,14 +53,18 @@ export class Timeline {
   }
 
   /** Only for PublisherClock. */
-  told(time: number, isVideoFrame: boolean): void {
-    if (time > this.#newest) this.#newest = time
+  told(time: number, lane: number, isVideoFrame: boolean): void {
+    this.advanceTo(time, lane)
     if (!isVideoFrame) return
     const step = time - this.#lastVideo.time
     // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed.
-    if (step >= 1 && step <= 100) this.#frameMs = step
+    if (isFrameTime(step)) this.#frameMs = step
     this.#lastVideo.time = time
   }
+}
+
+function isFrameTime(step: number): boolean {
+  return step >= 1 && step <= 100
 }
 
 /** One publisher's share of a Timeline. */
@@ -63,9 +76,11 @@ export class PublisherClock {
   /** The offset before the last common jump, while it is not settled whether all tracks have jumped. */
   #previousOffset = Number.NaN
   #jumpedLane = -1
-  /** Corrections of single tracks, and the last time told on each. */
+  /** Corrections of single tracks, the last time told on each, and the time between its messages. */
   readonly #laneOffset = new Float64Array(laneCountMax)
   readonly #laneLast = new Float64Array(laneCountMax).fill(Number.NaN)
+  readonly #laneStep = new Float64Array(laneCountMax).fill(defaultSoundMs)
+  #begun = false
   /** How often the encoder's clock jumped. */
   jumps = 0
 
@@ -83,51 +98,72 @@ export class PublisherClock {
 
   /**
    * The time of a message on the broadcast's clock; never less than the lane's last one.
+   *
    * @param timestamp unsigned 32 bits, as received.
+   * @returns NaN for what falls before the last message of the publisher before this one: it is to be left out.
    */
   map(timestamp: number, lane: number, isVideoFrame: boolean): number {
     const unwrapped = this.#unwrap(timestamp)
+    const { newest } = this.#timeline
+    if (lane === lanes.data) return this.#ofData(unwrapped + this.#offset, newest)
     this.#raw = timestamp
     this.#unwrapped = unwrapped
-    const { newest } = this.#timeline
-    let time = unwrapped + this.#offset + this.#laneOffset[lane]!
-    if (Math.abs(time - newest) > jumpMs && this.#hasBegun()) time = this.#straighten(unwrapped, lane, newest)
-    else if (this.#jumpedLane >= 0 && lane !== this.#jumpedLane) this.#jumpedLane = -1
     const last = this.#laneLast[lane]!
-    if (time < last) time = last
+    if (this.#jumpedLane >= 0 && lane !== this.#jumpedLane) this.#settle(unwrapped, lane, newest)
+    let time = unwrapped + this.#offset + this.#laneOffset[lane]!
+    const hasJumped = this.#begun && (Math.abs(time - newest) > jumpMs || time < last - backMs)
+    if (hasJumped) time = this.#straighten(unwrapped, lane, newest)
+    // Bent by a millisecond, and not left out: a decoder needs it.
+    else if (time < last) time = last + 1
+    if (Number.isNaN(last) && time <= this.#timeline.newestOn(lane)) return Number.NaN
+    if (isFrameTime(time - last)) this.#laneStep[lane] = time - last
+    this.#begun = true
     this.#laneLast[lane] = time
-    this.#timeline.told(time, isVideoFrame)
+    this.#timeline.told(time, lane, isVideoFrame)
     return time
   }
 
-  #hasBegun(): boolean {
-    return this.#laneLast.some((time) => !Number.isNaN(time))
+  /** Data follows the clock and does not set it: some encoders write 0 into all of it. */
+  #ofData(time: number, newest: number): number {
+    const near = this.#begun && Math.abs(time - newest) > jumpMs ? newest : time
+    const told = Math.max(near, this.#timeline.newestOn(lanes.data))
+    this.#timeline.advanceTo(told, lanes.data)
+    return told
   }
 
-  #straighten(unwrapped: number, lane: number, newest: number): number {
-    if (this.#jumpedLane >= 0 && lane !== this.#jumpedLane) {
-      // Another track still follows the old clock: only the first one has jumped. Its correction becomes its own.
-      const time = unwrapped + this.#previousOffset + this.#laneOffset[lane]!
-      if (Math.abs(time - newest) <= jumpMs) {
-        this.#laneOffset[this.#jumpedLane]! += this.#offset - this.#previousOffset
-        this.#offset = this.#previousOffset
-        this.#jumpedLane = -1
-        return time
-      }
+  /** The first message of another track after a jump: has it jumped, too? What continues that track better is believed. */
+  #settle(unwrapped: number, lane: number, newest: number): void {
+    const last = this.#laneLast[lane]!
+    const expected = Number.isNaN(last) ? newest : last + this.#stepOf(lane)
+    const follows = (offset: number) => Math.abs(unwrapped + offset + this.#laneOffset[lane]! - expected)
+    if (follows(this.#previousOffset) < follows(this.#offset)) {
+      this.#laneOffset[this.#jumpedLane]! += this.#offset - this.#previousOffset
+      this.#offset = this.#previousOffset
     }
+    this.#jumpedLane = -1
+  }
+
+  /** The track goes on where it was, and all others with it. */
+  #straighten(unwrapped: number, lane: number, newest: number): number {
     this.jumps++
     const last = this.#laneLast[lane]!
-    const at = Math.max(newest, Number.isNaN(last) ? newest : last) + (lane === 0 ? this.#timeline.frameMs : 0)
-    this.#previousOffset = this.#offset
+    const at = Number.isNaN(last) ? newest : last + this.#stepOf(lane)
+    if (this.#jumpedLane !== lane) this.#previousOffset = this.#offset
     this.#jumpedLane = lane
     this.#offset = at - unwrapped - this.#laneOffset[lane]!
     return at
   }
 
+  #stepOf(lane: number): number {
+    return lane === lanes.video ? this.#timeline.frameMs : this.#laneStep[lane]!
+  }
+
   #unwrap(timestamp: number): number {
     let step = (timestamp - this.#raw) | 0
-    // Some encoders' clocks have 31 bits: a step of almost −2^31 is their wrap, not a jump of 24 days.
+    // Some encoders' clocks have 31 bits: a step of almost −2^31 is their wrap, not a jump of 24 days,
+    // and one of almost +2^31 another track that has not wrapped yet.
     if (step < -(2 ** 30)) step += 2 ** 31
+    else if (step > 2 ** 30) step -= 2 ** 31
     return this.#unwrapped + step
   }
 }
