@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { firstAccount } from './api/accounts.ts'
 import { createApi } from './api/server.ts'
 import { InProcessBus } from './bus/in-process-bus.ts'
 import { systemClock } from './clock.ts'
@@ -131,7 +130,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     cipher,
     clock,
     log,
-    accounts: firstAccount(accountId, token),
+    first: { account: accountId, token },
     addresses,
     limits: {
       liveInputsMax: config.maxLiveInputs,

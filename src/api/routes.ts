@@ -9,7 +9,9 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Bus } from '../bus/bus.ts'
 import { type AccountId, isId } from '../model/id.ts'
 import type { SecretCipher } from '../model/live-input.ts'
-import type { Accounts } from './accounts.ts'
+import type { AccountRegister } from './account-register.ts'
+import { addTokenRoutes, addUserRoutes, authenticateUser } from './account-routes.ts'
+import type { Principal, Right } from './accounts.ts'
 import { authenticate } from './auth.ts'
 import { noRoute, notAuthenticated } from './envelope.ts'
 import { addLiveInputRoutes } from './live-inputs.ts'
@@ -24,6 +26,12 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The body as it was sent, before the schema left out what it does not know. */
     sentBody: unknown
+    /** Who asks. Set before a route behind authentication is called. */
+    principal: Principal
+  }
+  interface FastifyContextConfig {
+    /** What the route takes, where its method does not say it (GET and HEAD: `read`, others: `write`). */
+    right?: Right
   }
 }
 
@@ -53,20 +61,28 @@ export type Parts = {
  * Everything below /accounts/{account_id}. Who asks, whether the ids are ids and whether the token may do this is settled before
  * a byte of the body is read.
  */
-export function addAccountRoutes(routes: AccountRoutes, accounts: Accounts, parts: Parts): void {
+export function addAccountRoutes(routes: AccountRoutes, register: AccountRegister, parts: Parts): void {
   routes.addHook('onRequest', async (request) => {
     if (request.method === 'OPTIONS') return
-    const principal = await authenticate(request.headers, accounts)
+    request.principal = authenticate(request.headers, register)
     const params = request.params as Readonly<Record<string, string>>
     for (const name of idParams) if (params[name] !== undefined && !isId(params[name])) throw noRoute(request.url)
-    const right = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
-    if (!principal.mayUse(params['account_id'] as AccountId, right)) throw notAuthenticated()
+    const byMethod = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
+    const right = request.routeOptions.config.right ?? byMethod
+    if (!request.principal.mayUse(params['account_id'] as AccountId, right)) throw notAuthenticated()
   })
   answerOtherMethods(routes, () => {
     addLiveInputRoutes(routes, parts)
     addOutputRoutes(routes, parts)
     addOutputActionRoutes(routes, parts)
+    addTokenRoutes(routes, register)
   })
+}
+
+/** What belongs to whoever asks: /accounts and /user. */
+export function addAuthenticatedRoutes(routes: HttpRoutes, register: AccountRegister): void {
+  authenticateUser(routes, register)
+  answerOtherMethods(routes, () => addUserRoutes(routes, register))
 }
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
@@ -74,21 +90,25 @@ const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as 
 /** For every path that `add` adds: OPTIONS says which methods it has, the others of `methods` are refused with 405. */
 function answerOtherMethods(routes: AccountRoutes, add: () => void): void {
   const methodsOf = new Map<string, Set<string>>()
+  const rightOf = new Map<string, Right>()
   let isAdding = true
   routes.addHook('onRoute', (route) => {
     if (!isAdding) return
     const known = methodsOf.get(route.routePath) ?? new Set(['OPTIONS'])
     for (const method of [route.method].flat()) known.add(method)
     methodsOf.set(route.routePath, known)
+    if (route.config?.right !== undefined) rightOf.set(route.routePath, route.config.right)
   })
   add()
   isAdding = false
   for (const [url, known] of methodsOf) {
     const allow = [...known].join(', ')
+    const right = rightOf.get(url)
     routes.route({ method: 'OPTIONS', url, handler: (_, reply) => reply.code(204).header('allow', allow).send() })
     routes.route({
       method: methods.filter((method) => !known.has(method)),
       url,
+      config: right === undefined ? {} : { right },
       handler: (request, reply) => {
         reply.header('allow', allow)
         throw noRoute(request.url, 405)

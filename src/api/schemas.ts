@@ -21,12 +21,14 @@ const nameLengthMax = 200
 const usernameLengthMax = 255
 const passwordLengthMax = 1_024
 
-const id = z.string({ error: 'Must be an id.' }).regex(/^[0-9a-f]{32}$/, { error: 'Must be an id: 32 hex characters.' })
+export const id = z
+  .string({ error: 'Must be an id.' })
+  .regex(/^[0-9a-f]{32}$/, { error: 'Must be an id: 32 hex characters.' })
 export const accountParams = z.object({ account_id: id as unknown as z.ZodType<AccountId> })
 export const inputParams = accountParams.extend({ input_id: id as unknown as z.ZodType<LiveInputId> })
 export const outputParams = inputParams.extend({ output_id: id as unknown as z.ZodType<OutputId> })
 /** The ids of every path, checked before anything else is. */
-export const idParams: readonly string[] = Object.keys(outputParams.shape)
+export const idParams: readonly string[] = [...Object.keys(outputParams.shape), 'token_id']
 
 const boolean = z.boolean({ error: 'Must be true or false.' })
 
@@ -78,7 +80,7 @@ function seconds(max?: number) {
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 /** One line that a person typed, verbatim. */
-function line(lengthMax: number) {
+export function line(lengthMax: number) {
   return z
     .string({ error: 'Must be a text, or null.' })
     .min(1, { error: 'Must not be empty. null removes it.' })

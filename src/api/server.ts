@@ -17,14 +17,15 @@ import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { SecretCipher } from '../model/live-input.ts'
 import type { Store } from '../store/store.ts'
-import type { Accounts } from './accounts.ts'
+import { AccountRegister, type FirstAccount } from './account-register.ts'
+import type { Principal } from './accounts.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
 import { LatestFigures } from './figures.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
-import { addAccountRoutes, type HttpRoutes } from './routes.ts'
+import { addAccountRoutes, addAuthenticatedRoutes, type HttpRoutes } from './routes.ts'
 import { type IngestAddresses, Wire } from './wire.ts'
 import { Wishes } from './wishes.ts'
 
@@ -34,7 +35,8 @@ export type ApiOptions = {
   readonly cipher: SecretCipher
   readonly clock: Clock
   readonly log: ApiLog
-  readonly accounts: Accounts
+  /** Further accounts and tokens are in the store. */
+  readonly first: FirstAccount
   /** Asked at every answer: ports may be chosen by the system, and known later than the API is made. */
   readonly addresses: () => IngestAddresses
   readonly limits: {
@@ -57,11 +59,15 @@ export interface Api extends AsyncDisposable {
   /** The same API over TLS. `renew` puts a new certificate into force for connections to come. */
   listenTls(host: string, port: number, tls: SecureContextOptions): Promise<AddressInfo & TlsListener>
   ready(): boolean
+  /** Every route that there is, as it was registered: `:name` stands for an id. */
+  readonly routes: readonly Route[]
   /** A request without a socket, for tests. */
   inject(request: InjectOptions): Promise<LightMyRequestResponse>
   /** Requests under way get a moment to end; then every connection is cut. */
   close(): Promise<void>
 }
+
+export type Route = { readonly method: string; readonly path: string }
 
 export type TlsListener = { readonly renew: (tls: SecureContextOptions) => void }
 
@@ -79,12 +85,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const { store, bus, cipher, clock, log, limits } = options
   const ending = new AbortController()
   const projection = new Projection({ store, cipher, clock, log, ownerIsAlive: options.ownerIsAlive })
+  const register = new AccountRegister({ store, clock, log, first: options.first })
   const figures = new LatestFigures({ bus, clock, isInput: (uid) => projection.isInput(uid) })
   const wire = new Wire({ projection, figures, addresses: options.addresses })
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
   let isClosing = false
-  const ready = () => !isClosing && projection.isCurrent() && (options.isReady?.() ?? true)
+  const ready = () => !isClosing && projection.isCurrent() && register.isCurrent() && (options.isReady?.() ?? true)
 
   const app: HttpRoutes = fastify({
     bodyLimit: bodyBytesMax,
@@ -108,7 +115,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     throw noRoute(request.url)
   })
 
+  const routes: Route[] = []
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, path: url })
+  })
   app.decorateRequest('sentBody', undefined)
+  // Set before any handler runs that reads it.
+  app.decorateRequest('principal', null as unknown as Principal)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     'application/json',
@@ -131,7 +144,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   )
   await app.register(
     async (routes) =>
-      addAccountRoutes(routes as unknown as HttpRoutes, options.accounts, {
+      addAccountRoutes(routes as unknown as HttpRoutes, register, {
         projection,
         wishes,
         wire,
@@ -142,6 +155,9 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       }),
     { prefix: '/client/v4' },
   )
+  await app.register(async (routes) => addAuthenticatedRoutes(routes as unknown as HttpRoutes, register), {
+    prefix: '/client/v4',
+  })
   await app.ready()
 
   const tlsServers: HttpsServer[] = []
@@ -164,6 +180,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return { ...(server.address() as AddressInfo), renew: (next) => server.setSecureContext(next) }
     },
     ready,
+    routes,
     inject: (request) => app.inject(request),
     async close() {
       isClosing = true
@@ -185,7 +202,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
 
   using deadline = new Deadline(clock, storeDeadlineMs)
   try {
-    await deadline.race(projection.start(ending.signal))
+    await deadline.race(Promise.all([projection.start(ending.signal), register.start(ending.signal)]))
   } catch (error) {
     await api.close()
     throw error instanceof DeadlinePassed ? refused(503, { cause: error }) : error

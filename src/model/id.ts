@@ -7,6 +7,7 @@ type Branded<Name extends string> = string & { readonly [brand]: Name }
 export type LiveInputId = Branded<'LiveInputId'>
 export type OutputId = Branded<'OutputId'>
 export type AccountId = Branded<'AccountId'>
+export type TokenId = Branded<'TokenId'>
 
 const hex32 = /^[0-9a-f]{32}$/
 
@@ -24,4 +25,8 @@ export function newOutputId(): OutputId {
 
 export function newAccountId(): AccountId {
   return randomBytes(16).toString('hex') as AccountId
+}
+
+export function newTokenId(): TokenId {
+  return randomBytes(16).toString('hex') as TokenId
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { firstAccount } from '../../src/api/accounts.ts'
 import type { WireLiveInput } from '../../src/api/schemas.ts'
 import { type Api, type ApiOptions, createApi } from '../../src/api/server.ts'
 import type { Cancel, Clock } from '../../src/clock.ts'
@@ -70,7 +69,7 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
     bus,
     clock: systemClock,
     log: { info: writer('info'), warn: writer('warn'), error: writer('error') },
-    accounts: firstAccount(account, new Secret(token)),
+    first: { account, token: new Secret(token) },
     addresses: () => ({ rtmpUrl: 'rtmp://localhost:1935/live/', rtmpsUrl: 'rtmps://localhost:1936/live/' }),
     limits: { liveInputsMax: 1000, outputsMax: 50, resumeSecondsMax: 15 },
     ownerIsAlive: () => true,
