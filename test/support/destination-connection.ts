@@ -190,7 +190,10 @@ export class DestinationConnection {
   /** A TCP reset, also beneath TLS. */
   reset(): void {
     this.#closing = true
-    this.#raw.resetAndDestroy()
+    // Node 24.21 never closes a socket that is reset while its shutdown is under way: it has had the peer's end, and has sent its own.
+    const isShuttingDown = this.#raw.writableEnded && !this.#raw.writableFinished
+    if (isShuttingDown) this.#raw.destroy()
+    else this.#raw.resetAndDestroy()
     this.#socket.destroy()
   }
 
