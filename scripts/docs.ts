@@ -3,6 +3,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { apiErrorCodes, noticeCode } from '../src/api/envelope.ts'
 import { defaultText } from '../src/command-line.ts'
 import {
   busErrorCodes,
@@ -82,6 +83,11 @@ function errorCodesPage(): string {
       'Warnings of outputs',
       'What is wrong with an output that is live all the same: `health.warning.code` of an output.',
       outputWarningCodes,
+    ],
+    [
+      'API',
+      `\`errors[].code\` of an answer. Below 11000 they are Cloudflare's own; from there on 11000 + the HTTP status. An entry in \`messages\` has the code ${noticeCode}: the request was carried out, and something in it has no effect or looks wrong.`,
+      apiErrorCodes,
     ],
     ['Start', 'Why the server did not start. It ends with exit status 2.', startErrorCodes],
     ['Encoders', 'Why an encoder was refused or cut. In the log and in events.', ingestErrorCodes],
