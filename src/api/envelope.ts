@@ -3,7 +3,7 @@
  * HTTP 200: the official SDKs look at the status alone.
  */
 
-/** Codes of the envelope. Below 11000 they are Cloudflare's own; those of ours are 11000 + the HTTP status. */
+/** Codes of the envelope. Below 11000 they are Cloudflare's own; those of ours are 11000 + the HTTP status that says it best. */
 export const apiErrorCodes = {
   1000: 'The token is not valid, has expired, or was revoked. Make a new one.',
   6003: 'The authentication headers have not the form that they must have. Send `Authorization: Bearer <token>`.',
@@ -16,6 +16,7 @@ export const apiErrorCodes = {
   10060: 'A number is out of its range. `message` names the range.',
   11408: 'The request did not arrive whole in time. Send it again.',
   11409: 'Too many others changed the same live input at the same time. Send the request again.',
+  11410: 'The live input that this Idempotency-Key made has been deleted. Send another key to make another.',
   11413: 'The body of the request is too large: 100 KiB at most.',
   11429: 'Too much at once. Wait as many seconds as `Retry-After` says, then send the request again.',
   11431: 'The headers of the request are too large.',
@@ -113,6 +114,11 @@ export function noRoute(path: string, status: 404 | 405 = 404): Refusal {
 /** 403: one answer for a wrong token, an expired one, and one without the right; which of them it was is nobody's business. */
 export function notAuthenticated(): Refusal {
   return new Refusal(403, [{ code: 10000, message: 'Authentication error' }])
+}
+
+/** 409 for a key that is used up. Clients would try again by themselves what can never go better. */
+export function keyOfDeleted(): Refusal {
+  return new Refusal(409, [{ code: 11410, message: apiErrorCodes[11410] }], { headers: { 'x-should-retry': 'false' } })
 }
 
 /** 429. @param message what there is too much of, and the mend. */

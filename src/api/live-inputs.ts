@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { newLiveInputId } from '../model/id.ts'
+import { type AccountId, type LiveInputId, newLiveInputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
-import { notFound, success } from './envelope.ts'
+import { keyOfDeleted, notFound, noticeCode, success } from './envelope.ts'
 import { after, keep, noticesOn } from './kept.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
@@ -23,7 +23,7 @@ const collection = '/accounts/:account_id/stream/live_inputs'
 const one = `${collection}/:input_id`
 const effective = ['meta', 'enabled', 'reconnectWindowSeconds', 'reconnectWindowOnStopSeconds', 'holdPicture']
 
-export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, wire }: Parts): void {
+export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, wire, idempotencyKeys }: Parts): void {
   routes.get(
     collection,
     { schema: { params: accountParams, querystring: listQuery, response: { 200: successOf(liveInputList) } } },
@@ -37,23 +37,17 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
   routes.post(
     collection,
     { schema: { params: accountParams, body: liveInputBody, response: { 200: successOf(liveInputAnswer) } } },
-    async (request) => {
-      const uid = newLiveInputId()
-      const created = wishes.stamp()
-      const kept = keep(undefined, request.body)
-      const input = await wishes.create({
-        uid,
-        accountId: request.params.account_id,
-        created,
-        modified: created,
-        meta: request.body.meta ?? {},
-        enabled: request.body.enabled ?? true,
-        streamKey: newStreamKey(uid),
-        ...holdingOf(request.body, {}),
-        ...(Object.keys(kept).length > 0 && { kept }),
-        outputs: [],
-      })
-      return success(wire.liveInput(input), noticesOn(request.sentBody, effective))
+    async ({ params: { account_id }, body, sentBody, headers }) => {
+      const create = (uid: LiveInputId) => wishes.create(newInput(uid, account_id, wishes.stamp(), body))
+      const key = headers['idempotency-key']
+      if (key === undefined)
+        return success(wire.liveInput(await create(newLiveInputId())), noticesOn(sentBody, effective))
+      const exists = async (uid: LiveInputId) => (await wishes.find(account_id, uid)) !== undefined
+      const outcome = await idempotencyKeys.once(account_id, String(key), { exists, create })
+      if (outcome.type === 'made') return success(wire.liveInput(outcome.made), noticesOn(sentBody, effective))
+      const input = await wishes.find(account_id, outcome.inputId)
+      if (input === undefined) throw keyOfDeleted()
+      return success(wire.liveInput(input), [{ code: noticeCode, message: replayed }])
     },
   )
 
@@ -106,6 +100,24 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
       return success([])
     },
   )
+}
+
+const replayed = 'Nothing was created: this Idempotency-Key has made this live input before.'
+
+function newInput(uid: LiveInputId, accountId: AccountId, created: string, body: LiveInputBody): LiveInput {
+  const kept = keep(undefined, body)
+  return {
+    uid,
+    accountId,
+    created,
+    modified: created,
+    meta: body.meta ?? {},
+    enabled: body.enabled ?? true,
+    streamKey: newStreamKey(uid),
+    ...holdingOf(body, {}),
+    ...(Object.keys(kept).length > 0 && { kept }),
+    outputs: [],
+  }
 }
 
 function withBody(input: LiveInput, body: LiveInputBody): LiveInput {

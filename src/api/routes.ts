@@ -14,6 +14,7 @@ import { addTokenRoutes, addUserRoutes, authenticateUser } from './account-route
 import type { Principal, Right } from './accounts.ts'
 import { authenticate } from './auth.ts'
 import { noRoute, notAuthenticated } from './envelope.ts'
+import type { IdempotencyKeys } from './idempotency.ts'
 import { addLiveInputRoutes } from './live-inputs.ts'
 import { addOutputActionRoutes } from './output-actions.ts'
 import { addOutputRoutes } from './outputs.ts'
@@ -53,6 +54,7 @@ export type Parts = {
   readonly wire: Wire
   readonly bus: Bus
   readonly cipher: SecretCipher
+  readonly idempotencyKeys: IdempotencyKeys
   readonly outputsMax: number
   readonly resumeSecondsMax: number
 }

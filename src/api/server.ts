@@ -22,6 +22,7 @@ import type { Principal } from './accounts.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
 import { LatestFigures } from './figures.ts'
+import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
@@ -90,6 +91,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const wire = new Wire({ projection, figures, addresses: options.addresses })
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
+  const idempotencyKeys = new IdempotencyKeys(store, clock)
   let isClosing = false
   const ready = () => !isClosing && projection.isCurrent() && register.isCurrent() && (options.isReady?.() ?? true)
 
@@ -150,6 +152,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         wire,
         bus,
         cipher,
+        idempotencyKeys,
         outputsMax: limits.outputsMax,
         resumeSecondsMax: limits.resumeSecondsMax,
       }),
@@ -195,6 +198,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       cancel()
       // Only now: what is under way waits for the projection.
       figures.close()
+      idempotencyKeys.close()
       ending.abort()
     },
     [Symbol.asyncDispose]: () => api.close(),

@@ -75,6 +75,12 @@ export class Wishes {
     return input
   }
 
+  /** As the projection shows it, or else the store: another machine may have made it a moment ago. */
+  async find(account: AccountId, uid: LiveInputId): Promise<LiveInput | undefined> {
+    using deadline = new Deadline(this.#clock, storeDeadlineMs)
+    return (this.#projection.find(account, uid) ?? (await this.#read(account, uid, deadline)))?.input
+  }
+
   /** @throws Refusal 10003, whatever `edit` throws, or the store's. `edit` may be called several times. */
   change(account: AccountId, uid: LiveInputId, edit: Edit): Promise<LiveInput> {
     return this.#compareAndSet(account, uid, async ({ input, revision }, deadline) => {
