@@ -33,6 +33,8 @@ const drainMs = 5_000
 /** Takeovers by encoders that both live: the third one in this time is refused, or they would fight for ever. */
 const takeoverWindowMs = 60_000
 const takeoversMax = 2
+/** A warning is shown for so long after what it is about. */
+const warningMs = 60_000
 
 /** A publisher's place in its input: what it feeds, and how it leaves. */
 export type Seat = {
@@ -64,9 +66,9 @@ export class InputSession {
   #heldPicture: HeldPicture | undefined
   readonly #outputs = new Map<OutputId, OutputSession>()
   /** Outputs on their way out; a successor of the same output waits for them. */
-  readonly #leaving = new Map<OutputId, Promise<void>>()
+  readonly #leaving = new Map<OutputId, { readonly session: OutputSession; readonly gone: Promise<void> }>()
   readonly #takeovers: number[] = []
-  readonly #warnings: { code: string; message: string }[] = []
+  readonly #warnings = new Map<string, { readonly code: string; readonly message: string; readonly untilMs: number }>()
   #wasConnected = false
 
   constructor(wish: LiveInput, parts: InputParts) {
@@ -126,9 +128,13 @@ export class InputSession {
 
   /** Ends everything. Resolves when the destinations have been told or cut. */
   async close(reason: IngestErrorCode, withinMs: number): Promise<void> {
+    const ending: Ending = { atEdge: withinMs > goodbyeNowMs, withinMs, state: 'idle' }
+    // Outputs of a broadcast that has just ended may have more time than there is now.
+    const leaving = [...this.#leaving.values()]
     this.#cutPublishers(reason)
-    this.#endBroadcast({ atEdge: withinMs > goodbyeNowMs, withinMs, state: 'idle' })
-    await Promise.all(this.#leaving.values())
+    this.#endBroadcast(ending)
+    for (const { session } of leaving) void session.stop(ending)
+    await Promise.all([...this.#leaving.values()].map(({ gone }) => gone))
   }
 
   retryOutput(output: OutputId): boolean {
@@ -144,6 +150,7 @@ export class InputSession {
       seated.bytes = seated.feed.bytes
       seated.lastMediaMs = now
     }
+    for (const [code, { untilMs }] of this.#warnings) if (now >= untilMs) this.#warnings.delete(code)
     const publisher = this.#publisher
     if (this.#state.name === 'connected' && publisher !== undefined && now - publisher.lastMediaMs >= silenceMs)
       this.#hold()
@@ -156,7 +163,7 @@ export class InputSession {
       accountId: this.#wish.accountId,
       inputId: this.#wish.uid,
       at: new Date(clock.now()).toISOString(),
-      input: this.#health.health(this.#warnings),
+      input: this.#health.health([...this.#warnings.values()].map(({ code, message }) => ({ code, message }))),
       outputs: Object.fromEntries([...this.#outputs].map(([id, output]) => [id, output.health()])),
     }
   }
@@ -201,7 +208,8 @@ export class InputSession {
     if (this.#publisher !== seated) return
     this.#publisher = undefined
     if (this.#state.name === 'held' && how === 'vanished') return
-    const windowMs = this.#windowMs(how)
+    // Another encoder is there and waits for its key frame: the broadcast is handed over to it.
+    const windowMs = this.#windowMs(this.#candidate === undefined ? how : 'vanished')
     if (windowMs > 0) this.#hold(windowMs)
     else this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
   }
@@ -306,7 +314,7 @@ export class InputSession {
     )
     this.#outputs.set(output.uid, session)
     // The same destination twice at once would be refused there: its predecessor says goodbye first.
-    const predecessor = this.#leaving.get(output.uid)
+    const predecessor = this.#leaving.get(output.uid)?.gone
     if (predecessor === undefined) session.start()
     else void predecessor.then(() => session.start())
   }
@@ -316,14 +324,14 @@ export class InputSession {
     if (session === undefined) return Promise.resolve()
     this.#outputs.delete(id)
     const gone = session.stop(ending).finally(() => {
-      if (this.#leaving.get(id) === gone) this.#leaving.delete(id)
+      if (this.#leaving.get(id)?.gone === gone) this.#leaving.delete(id)
     })
-    this.#leaving.set(id, gone)
+    this.#leaving.set(id, { session, gone })
     return gone
   }
 
   #warn(code: string, message: string): void {
-    if (!this.#warnings.some((warning) => warning.code === code)) this.#warnings.push({ code, message })
+    this.#warnings.set(code, { code, message, untilMs: this.#parts.clock.monotonicMs() + warningMs })
     this.#log.warn({ code }, 'live input warning')
   }
 

@@ -125,10 +125,14 @@ export class OutputSession {
     this.#running ??= this.#run()
   }
 
-  /** Ends the output. Resolves when the destination has been told or cut; never rejects. */
+  /** Ends the output; calling again may shorten the time that it has. Resolves when the destination has been told or cut; never rejects. */
   async stop(ending: Ending): Promise<void> {
-    if (!this.#stop.signal.aborted) this.#stop.abort(new Stopped(ending))
+    // The second time: less patience, and nothing more to say.
+    const cut = () => this.#connection?.close()
+    const cancel = this.#stop.signal.aborted ? this.#parts.clock.after(ending.withinMs, cut) : undefined
+    this.#stop.abort(new Stopped(ending))
     await this.#running
+    cancel?.()
   }
 
   /** Ends a wait for the next attempt at once. @returns whether there was one. */
