@@ -28,7 +28,7 @@ test('what is recorded after forced drops decodes without one error', {
   await using folder = await temporaryFolder('forced-drops')
   await using slow = await startDestination({ recording: 'bodies', behaviour: { readKbps: feedKbps / 2 } })
   await using stalling = await startDestination({ recording: 'bodies' })
-  await using server = await startServer({ settings: { MAX_LAG_MS: '1000', BUFFER_MS: '3000' } })
+  await using server = await startServer({ settings: { MAX_LAG_MS: '500', BUFFER_MS: '2000' } })
   const input = await server.createInput()
   const outputs = {
     slow: (await server.addOutput(input.uid, { url: slow.url(), streamKey: 'slow' })).uid,
@@ -42,14 +42,16 @@ test('what is recorded after forced drops decodes without one error', {
 
   const dropped = (name: keyof typeof outputs) => watch.health(outputs[name]).droppedMessages ?? 0
   for (let round = 0; round < rounds; round++)
-    // Both are shorter than the 10 s after which an output is begun anew. The kernel takes the first two or three seconds.
-    for (const stallMs of [4_000, 7_500]) {
+    // Behind by more than MAX_LAG_MS, then by more than BUFFER_MS, and in all less than the 10 s after which it is begun anew.
+    for (const furtherMs of [500, 2_000]) {
       const before = dropped('stalling')
       connections.stalling.stopReading()
-      await pause(stallMs)
+      // The kernel takes the first two to six seconds.
+      await nothingSent(() => watch.health(outputs.stalling).bytesSent)
+      await pause(furtherMs)
       connections.stalling.resumeReading()
       await waitFor('messages to be dropped for the output that stalled', () => dropped('stalling') > before)
-      await connections.stalling.receives(60, 'video')
+      await connections.stalling.receives(45, 'video')
     }
   await waitFor('messages to be dropped for the slow output', () => dropped('slow') > 0)
   assert.equal(encoder.exit, undefined, 'the encoder has noticed')
@@ -66,6 +68,22 @@ test('what is recorded after forced drops decodes without one error', {
   }
   assert.equal(slow.connections.length + stalling.connections.length, 2, 'each has had one connection')
 })
+
+/** Until the figure, which comes once a second, has not grown for a second. */
+async function nothingSent(bytesSent: () => number): Promise<void> {
+  let bytes = bytesSent()
+  let since = performance.now()
+  await waitFor(
+    'the kernel to take no more',
+    () => {
+      if (bytesSent() === bytes) return performance.now() - since > 1_500
+      bytes = bytesSent()
+      since = performance.now()
+      return false
+    },
+    20_000,
+  )
+}
 
 /** Writes the recording and checks it. @returns how often pictures were left out, and how many there are. */
 async function recorded(

@@ -7,6 +7,7 @@ export type Health = {
   readonly droppedMessages: number
   readonly droppedMs: number
   readonly lagMs: number
+  readonly bytesSent: number
   readonly messagesSent: number
   readonly bitrateKbps: number
   readonly lastError?: { readonly code: string; readonly message: string; readonly at: string }
