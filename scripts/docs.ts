@@ -107,7 +107,7 @@ function errorCodesPage(): string {
     const rows = Object.entries(codes).map(([code, sentence]) => [`\`${code}\``, sentence])
     return `## ${title}\n\n${meaning}\n\n${markdownTable(['code', 'meaning, and what to do'], rows)}`
   })
-  return `${printedFrom('src/errors.ts')}
+  return `${printedFrom('src/errors.ts and src/api/envelope.ts')}
 # Error codes
 
 A code is never renamed and never gets a second meaning: programs may rely on it. The sentence that comes with it is for people, and
