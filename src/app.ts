@@ -136,7 +136,9 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
       liveInputsMax: config.maxLiveInputs,
       outputsMax: config.maxOutputs,
       resumeSecondsMax: Math.floor(config.bufferMs / 1000),
+      requestsMax: config.rateLimit,
     },
+    trustProxy: config.trustProxy,
     ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
     isReady: () => isReady,
   })

@@ -338,8 +338,7 @@ export const settings = {
     {
       default: '1200',
       unit: 'requests in 5 minutes',
-      meaning: 'API requests of one token. 0 turns the limit off.',
-      withoutEffect: true,
+      meaning: 'API requests of one token, and of one address without a valid token. 0 turns the limit off.',
       mend: 'give a whole number from 0 to 1000000000',
     },
     whole(0, 1_000_000_000),
@@ -350,7 +349,6 @@ export const settings = {
       default: 'off',
       unit: 'CIDRs, joined by commas',
       meaning: 'Proxies whose X-Forwarded-For is believed.',
-      withoutEffect: true,
       mend: `${cidrsMend}, or off`,
     },
     z.union([z.literal('off').transform(() => noCidrs), cidrs.transform((items): readonly string[] => items)]),

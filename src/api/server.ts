@@ -26,6 +26,7 @@ import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
+import { limitRate } from './rate-limit.ts'
 import { addAccountRoutes, addAuthenticatedRoutes, type HttpRoutes } from './routes.ts'
 import { type IngestAddresses, Wire } from './wire.ts'
 import { Wishes } from './wishes.ts'
@@ -45,7 +46,11 @@ export type ApiOptions = {
     readonly outputsMax: number
     /** What the log of a broadcast holds: BUFFER_MS. */
     readonly resumeSecondsMax: number
+    /** Of one token in five minutes: RATE_LIMIT. Absent or 0: no limit. */
+    readonly requestsMax?: number
   }
+  /** CIDRs of proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy?: readonly string[]
   readonly ownerIsAlive: OwnerIsAlive
   /** What else must be up before /readyz says so. */
   readonly isReady?: () => boolean
@@ -101,6 +106,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     forceCloseConnections: 'idle',
     // Fastify's own 503 is not in the envelope; whoever is still connected is served, and told to come back anew.
     return503OnClosing: false,
+    trustProxy: options.trustProxy?.length ? [...options.trustProxy] : false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (_error, request, reply) => answerError(noRoute(request.url), request, reply, log),
     clientErrorHandler: answerBrokenRequest,
@@ -145,22 +151,28 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     ready() ? { status: 'ready' } : reply.code(503).send({ status: 'starting or stopping' }),
   )
   await app.register(
-    async (routes) =>
-      addAccountRoutes(routes as unknown as HttpRoutes, register, {
-        projection,
-        wishes,
-        wire,
-        bus,
-        cipher,
-        idempotencyKeys,
-        outputsMax: limits.outputsMax,
-        resumeSecondsMax: limits.resumeSecondsMax,
-      }),
+    async (scope) => {
+      const all = scope as unknown as HttpRoutes
+      await limitRate(all, limits.requestsMax ?? 0, register)
+      all.setNotFoundHandler((request) => {
+        throw noRoute(request.url)
+      })
+      await all.register(async (routes) =>
+        addAccountRoutes(routes as unknown as HttpRoutes, register, {
+          projection,
+          wishes,
+          wire,
+          bus,
+          cipher,
+          idempotencyKeys,
+          outputsMax: limits.outputsMax,
+          resumeSecondsMax: limits.resumeSecondsMax,
+        }),
+      )
+      await all.register(async (routes) => addAuthenticatedRoutes(routes as unknown as HttpRoutes, register))
+    },
     { prefix: '/client/v4' },
   )
-  await app.register(async (routes) => addAuthenticatedRoutes(routes as unknown as HttpRoutes, register), {
-    prefix: '/client/v4',
-  })
   await app.ready()
 
   const tlsServers: HttpsServer[] = []
