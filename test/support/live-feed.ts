@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { encodeAmf } from './amf0.ts'
 import type { DestinationConnection } from './destination.ts'
 import { type FlvTag, isKeyFrame, isSequenceHeader } from './flv.ts'
+import { waitFor } from './processes.ts'
 import { type Publisher, type PublishOptions, publish } from './publisher.ts'
 import type { CreatedOutput, ServerUnderTest } from './server.ts'
 import { type SyntheticOptions, syntheticTags } from './synthetic-source.ts'
@@ -111,8 +112,12 @@ export async function assertUndisturbed(
   inputUid: string,
   uids?: readonly string[],
 ): Promise<void> {
-  const outputs = (await server.outputs(inputUid)).filter(({ uid }) => uids === undefined || uids.includes(uid))
-  assert(outputs.length === (uids?.length ?? outputs.length) && outputs.length > 0, 'all outputs are there')
+  // Figures come once a second.
+  const outputs = await waitFor('the health of all outputs', async () => {
+    const asked = (await server.outputs(inputUid)).filter(({ uid }) => uids === undefined || uids.includes(uid))
+    assert(asked.length === (uids?.length ?? asked.length) && asked.length > 0, 'all outputs are there')
+    return asked.every((output) => output['health'] !== undefined) ? asked : undefined
+  })
   for (const output of outputs) {
     const { attempts, reconnects, droppedMessages, lastError } = output['health'] as OutputHealthOnTheWire
     assert.deepEqual(
