@@ -137,7 +137,7 @@ function inUse(directory: string, pidFile: string, cause: unknown): CodedError {
   }
   return new CodedError(
     'data_dir_in_use',
-    `The data directory ${directory} is in use by another server${holder}. Stop that server, or set DATA_DIR to another directory.`,
+    `DATA_DIR: ${directory} is in use by another server${holder}; stop that server or set DATA_DIR to another folder.`,
     { cause },
   )
 }
@@ -163,7 +163,7 @@ function refuseForeignDatabase(file: string): void {
       if (typeof version !== 'number' || version > migrations.length) {
         throw new CodedError(
           'data_dir_newer',
-          `The database ${file} has version ${version}, this server knows versions up to ${migrations.length}. Start the newer server, or set DATA_DIR to another directory.`,
+          `DATA_DIR: the database ${file} has version ${version} and this server knows versions up to ${migrations.length}; start the newer server or set DATA_DIR to another folder.`,
         )
       }
       const verdict = pragma(database, 'quick_check(1)', 'quick_check')
@@ -258,7 +258,7 @@ function readable<T>(file: string, step: () => T): T {
 function corrupt(file: string, why: string, cause?: unknown): CodedError {
   return new CodedError(
     'data_dir_corrupt',
-    `The database ${file} is damaged (${why}). Nothing was changed. Put a backup in its place, or set DATA_DIR to another directory.`,
+    `DATA_DIR: the database ${file} is damaged (${why}) and was left as it is; put a backup in its place or set DATA_DIR to another folder.`,
     { cause },
   )
 }
@@ -266,7 +266,7 @@ function corrupt(file: string, why: string, cause?: unknown): CodedError {
 function unusable(directory: string, cause: unknown): CodedError {
   return new CodedError(
     'data_dir_unusable',
-    `The data directory ${directory} cannot be used: ${messageOf(cause)}. Make it writable for this user, or set DATA_DIR to another directory.`,
+    `DATA_DIR: ${directory} cannot be used (${messageOf(cause)}); make it writable for this user or set DATA_DIR to another folder.`,
     { cause },
   )
 }

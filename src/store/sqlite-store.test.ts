@@ -165,7 +165,7 @@ describe('the SQLite store', () => {
 
     it('a directory that cannot be', async () => {
       const file = await closedDatabase()
-      await refuses(join(file, 'server.sqlite'), 'data_dir_unusable', /cannot be used.*Make it writable/)
+      await refuses(join(file, 'server.sqlite'), 'data_dir_unusable', /cannot be used.*make it writable/)
       const taken = freshFile()
       await mkdir(taken, { recursive: true })
       await refuses(taken, 'data_dir_unusable', /cannot be used/)
