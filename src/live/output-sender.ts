@@ -47,6 +47,8 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   /** Monotonic: when a write was finished, or the peer acknowledged, last. */
   lastProgressMs: number
   #maxLagMs: number
+  /** Monotonic: since when there has been something to send all the time; NaN at the edge of the log. */
+  #behindSinceMs = Number.NaN
 
   constructor(parts: SenderParts) {
     this.#parts = parts
@@ -77,6 +79,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   }
 
   onAppended(): void {
+    if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = this.#parts.clock.monotonicMs()
     if (this.#writing === 0 && this.#open) this.#parts.pump.queue(this)
   }
 
@@ -117,14 +120,17 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     if (!this.#open || this.#writing > 0) return false
     const { cursor } = this
     if (!cursor.started && this.#leaving === undefined) this.#start()
-    if (cursor.caughtUp && cursor.bytesBehind > 0 && cursor.lagMs > this.#maxLagMs) cursor.jumpAhead()
+    if (this.#isTooFarBehind()) cursor.jumpAhead()
     const { stream } = this.#parts
     let held: Buffer | undefined
     let corked = false
     let bytes = 0
     while (bytes < bytesMax) {
       const piece = cursor.next(bytesMax - bytes)
-      if (piece === undefined) break
+      if (piece === undefined) {
+        this.#behindSinceMs = Number.NaN
+        break
+      }
       if (held !== undefined) {
         // More than one piece (an own header, the end of a slab): one system call all the same.
         if (!corked) stream.cork()
@@ -155,6 +161,13 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     this.#open = false
     this.#stopListening()
     this.cursor.close()
+  }
+
+  /** An encoder that was frozen and then sends all at once makes nobody slow: the destination must have had the time to take it. */
+  #isTooFarBehind(): boolean {
+    const { cursor } = this
+    if (!cursor.caughtUp || cursor.bytesBehind === 0 || cursor.lagMs <= this.#maxLagMs) return false
+    return this.#parts.clock.monotonicMs() - this.#behindSinceMs > this.#maxLagMs
   }
 
   readonly #onWritten = (error?: Error | null): void => {
