@@ -177,7 +177,7 @@ export class Broadcast {
     const time =
       clock === undefined || headerSlot(media) !== undefined
         ? this.timeline.newest
-        : clock.map(timestamp, lane, lane === lanes.video)
+        : clock.map(timestamp, lane, lane === lanes.video, media.compositionTimeMs)
     if (Number.isNaN(time)) return
     if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
     this.#health.observe(media, body, time, clock)
@@ -189,7 +189,7 @@ export class Broadcast {
   appendAt(media: MediaMessage, type: number, body: Buffer, time: number): void {
     if (this.#closed) return
     const lane = this.#laneOf(media)
-    this.timeline.advanceTo(time, lane)
+    this.timeline.advanceTo(time, lane, media.compositionTimeMs)
     this.#write(media, lane, type, time, body)
     this.#mark()
   }
@@ -358,7 +358,7 @@ export class PublisherFeed {
     if (!this.#open || body.length === 0 || media.role === 'empty') return true
     if (!this.#admitted && !this.#admit(media, type, body, message.timestamp)) return true
     if (headerSlot(media) === undefined && media.role !== 'end_of_sequence')
-      this.#clock ??= this.#broadcast.timeline.attach(message.timestamp)
+      this.#clock ??= this.#broadcast.timeline.attach(message.timestamp, media.compositionTimeMs)
     this.#append(media, type, body, message.timestamp)
     return true
   }
@@ -381,7 +381,7 @@ export class PublisherFeed {
     if (!isKey && !this.#isSoundAlone(media, timestamp)) return false
     this.onAdmitted?.()
     this.#admitted = true
-    this.#clock = this.#broadcast.timeline.attach(timestamp)
+    this.#clock = this.#broadcast.timeline.attach(timestamp, media.compositionTimeMs)
     for (const staged of this.#staged.splice(0)) this.#append(staged.media, staged.type, staged.body, timestamp)
     return true
   }

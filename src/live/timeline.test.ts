@@ -171,6 +171,20 @@ test('data follows the clock and does not set it', () => {
   assert.deepEqual(times, [0, 33, 33, 66, 70, 2_900, 100, 105])
 })
 
+test('a second publisher’s picture is not shown before the last one of the first', () => {
+  const timeline = new Timeline()
+  const first = timeline.attach(0, 66)
+  // I P, and the encoder is gone before the B-frames between them.
+  for (const [timestamp, compositionMs] of [
+    [0, 66],
+    [33, 133],
+  ] as const)
+    first.map(timestamp, video, true, compositionMs)
+  assert.equal(timeline.attach(5_000, 66).map(5_000, video, true, 66), 33 + 133 + 33 - 66)
+  assert.ok(timeline.attach(0, -8_000_000).map(0, video, true, 8_000_000) < 500)
+  assert.ok(timeline.attach(0, 0).map(0, video, true, 0) < 1_500)
+})
+
 test('what a second publisher sends of the time before its beginning is left out, not bent', () => {
   const timeline = new Timeline()
   run(timeline, [

@@ -7,6 +7,8 @@ const backMs = 200
 /** Assumed between the last message before a gap and the first one after it, until the feed has shown its own frame time. */
 const defaultFrameMs = 33
 const defaultSoundMs = 21
+/** Sixteen B-frames in a row at 25 a second, which no encoder does. */
+const compositionMsMax = 640
 
 /**
  * A publisher's timestamps (unsigned 32 bits, starting anywhere, wrapping at 2^32 or, with some encoders, at 2^31, jumping
@@ -20,7 +22,9 @@ export class Timeline {
   #newest = 0
   #begun = false
   #frameMs = defaultFrameMs
-  readonly #lastVideo = { time: Number.NaN }
+  readonly #lastVideo = { time: Number.NaN, step: Number.NaN }
+  /** When the last picture is over, B-frames put in their order. */
+  #shownUntil = Number.NEGATIVE_INFINITY
   readonly #newestOnLane = new Float64Array(laneCountMax).fill(Number.NEGATIVE_INFINITY)
 
   get newest(): number {
@@ -35,32 +39,45 @@ export class Timeline {
     return this.#newestOnLane[lane]!
   }
 
-  /** Moves the clock forward while nobody publishes (a held picture in real time). */
-  advanceTo(time: number, lane: number): void {
+  /**
+   * Moves the clock forward, also while nobody publishes (a held picture in real time).
+   * @param compositionMs from decoding to showing, of a picture.
+   */
+  advanceTo(time: number, lane: number, compositionMs = 0): void {
     if (time > this.#newest && lane !== lanes.data) this.#newest = time
     if (time > this.#newestOnLane[lane]!) this.#newestOnLane[lane] = time
+    if (lane === lanes.video)
+      this.#shownUntil = Math.max(this.#shownUntil, time + believed(compositionMs) + this.#frameMs)
   }
 
   /**
    * A new publisher: its message with the timestamp `anchor` goes where the broadcast is: at 0 when it is new, one frame after
-   * the newest message otherwise.
+   * the newest message otherwise; and so that its picture is not shown before the last one of the publisher before it.
+   * @param compositionMs of that message.
    */
-  attach(anchor: number): PublisherClock {
-    const at = this.#begun ? this.#newest + this.#frameMs : 0
+  attach(anchor: number, compositionMs = 0): PublisherClock {
+    const at = this.#begun ? Math.max(this.#newest + this.#frameMs, this.#shownUntil - believed(compositionMs)) : 0
     this.#begun = true
     this.#lastVideo.time = Number.NaN
     return new PublisherClock(this, anchor, at)
   }
 
   /** Only for PublisherClock. */
-  told(time: number, lane: number, isVideoFrame: boolean): void {
-    this.advanceTo(time, lane)
+  told(time: number, lane: number, isVideoFrame: boolean, compositionMs: number): void {
+    this.advanceTo(time, lane, compositionMs)
     if (!isVideoFrame) return
     const step = time - this.#lastVideo.time
-    // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed.
-    if (isFrameTime(step)) this.#frameMs = step
+    // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed. Times are rounded: 33 ms and 34 ms
+    // take turns, and the longer one is a whole frame for whoever counts in frames.
+    if (isFrameTime(step)) this.#frameMs = Math.max(step, isFrameTime(this.#lastVideo.step) ? this.#lastVideo.step : 0)
+    this.#lastVideo.step = step
     this.#lastVideo.time = time
   }
+}
+
+/** Composition times are a stranger's words. */
+function believed(compositionMs: number): number {
+  return Math.max(0, Math.min(compositionMs, compositionMsMax))
 }
 
 function isFrameTime(step: number): boolean {
@@ -100,9 +117,10 @@ export class PublisherClock {
    * The time of a message on the broadcast's clock; never less than the lane's last one.
    *
    * @param timestamp unsigned 32 bits, as received.
+   * @param compositionMs from decoding to showing, of a picture.
    * @returns NaN for what falls before the last message of the publisher before this one: it is to be left out.
    */
-  map(timestamp: number, lane: number, isVideoFrame: boolean): number {
+  map(timestamp: number, lane: number, isVideoFrame: boolean, compositionMs = 0): number {
     const unwrapped = this.#unwrap(timestamp)
     const { newest } = this.#timeline
     if (lane === lanes.data) return this.#ofData(unwrapped + this.#offset, newest)
@@ -119,7 +137,7 @@ export class PublisherClock {
     if (isFrameTime(time - last)) this.#laneStep[lane] = time - last
     this.#begun = true
     this.#laneLast[lane] = time
-    this.#timeline.told(time, lane, isVideoFrame)
+    this.#timeline.told(time, lane, isVideoFrame, compositionMs)
     return time
   }
 
