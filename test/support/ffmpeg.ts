@@ -20,14 +20,21 @@ export type ClipOptions = {
   readonly bFrames?: number
   readonly audio?: boolean
   readonly video?: boolean
+  /** Noise has no two frames that are alike: each packet tells where in the clip it is from. Default: a tone. */
+  readonly sound?: 'tone' | 'noise'
   /** `h264` gives an FLV file; the others, which FFmpeg before 6.1 cannot put in FLV, Matroska. */
   readonly codec?: 'h264' | 'hevc' | 'av1'
 }
 
+const sounds = {
+  tone: 'sine=frequency=440:beep_factor=4:sample_rate=48000',
+  noise: 'anoisesrc=amplitude=0.2:color=pink:seed=7:sample_rate=48000',
+} as const
+
 /** A test picture and a tone: H.264 with B-frames and AAC unless told otherwise. Gives the path of the file. */
 export async function makeClip(options: ClipOptions = {}): Promise<string> {
   const { seconds = 10, size = '640x360', rate = 30, videoKbps = 800, bFrames = 2 } = options
-  const { gop = rate * 2, audio = true, video = true, codec = 'h264' } = options
+  const { gop = rate * 2, audio = true, video = true, sound = 'tone', codec = 'h264' } = options
   const name = [
     codec,
     `${seconds}s`,
@@ -36,7 +43,7 @@ export async function makeClip(options: ClipOptions = {}): Promise<string> {
     `${videoKbps}k`,
     `g${gop}`,
     `b${bFrames}`,
-    audio ? 'a' : '',
+    audio ? (sound === 'tone' ? 'a' : 'n') : '',
     video ? 'v' : '',
   ]
   const encoders = {
@@ -66,7 +73,7 @@ export async function makeClip(options: ClipOptions = {}): Promise<string> {
   } as const
   return cached(`${name.join('-')}.${codec === 'h264' ? 'flv' : 'mkv'}`, (path) => [
     ...(video ? ['-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=${rate}`] : []),
-    ...(audio ? ['-f', 'lavfi', '-i', 'sine=frequency=440:beep_factor=4:sample_rate=48000'] : []),
+    ...(audio ? ['-f', 'lavfi', '-i', sounds[sound]] : []),
     ...(video ? ['-pix_fmt', 'yuv420p', ...encoders[codec]] : []),
     ...(audio ? ['-c:a', 'aac', '-b:a', '128k', '-ac', '2'] : []),
     ...['-t', `${seconds}`, ...(codec === 'h264' ? ['-f', 'flv', '-flvflags', 'no_duration_filesize'] : []), path],
