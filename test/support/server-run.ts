@@ -12,6 +12,8 @@ const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 export type RunOptions = {
   /** Settings, without STREAM_CONNECT_. */
   readonly settings?: Readonly<Record<string, string>>
+  /** Other environment variables. */
+  readonly env?: Readonly<Record<string, string>>
   readonly args?: readonly string[]
   readonly cwd?: string
   /** A user and group other than root's: what rights mean can only be tried by somebody who has not all of them. */
@@ -26,9 +28,9 @@ export type EndedRun = {
   readonly stderr: string
 }
 
-/** The environment of this process without the settings of the person who runs the tests, and with these. */
+/** The environment of this process without the settings of the person who runs the tests (and of the npm that does), and with these. */
 export function environmentWith(settings: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('STREAM_CONNECT_'))
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(STREAM_CONNECT_|npm_)/.test(name))
   const ours = Object.entries(settings).map(([name, value]) => [`STREAM_CONNECT_${name}`, value])
   return Object.fromEntries([...inherited, ...ours])
 }
@@ -37,7 +39,7 @@ export function environmentWith(settings: Readonly<Record<string, string>> = {})
 export async function runServer(options: RunOptions = {}): Promise<EndedRun> {
   const child = spawn(process.execPath, [mainFile, ...(options.args ?? [])], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: environmentWith(options.settings),
+    env: { ...environmentWith(options.settings), ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
   })
@@ -90,7 +92,7 @@ export async function startRun(
   }
   const [command, ...args] = options.startedBy ?? [process.execPath, mainFile]
   const program = await startProgram(command, [...args, ...(options.args ?? [])], {
-    env: environmentWith(settings),
+    env: { ...environmentWith(settings), ...options.env },
     ...(options.cwd !== undefined && { cwd: options.cwd }),
     ...(options.detached && { detached: true }),
   })
