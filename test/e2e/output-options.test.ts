@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { generate } from 'selfsigned'
-import { startDestination } from '../support/destination.ts'
+import { type DestinationConnection, startDestination } from '../support/destination.ts'
 import { freePorts, waitFor } from '../support/processes.ts'
-import { type Publisher, publish } from '../support/publisher.ts'
+import { publish } from '../support/publisher.ts'
 import { type CreatedOutput, type Json, type ServerUnderTest, startServer } from '../support/server.ts'
-import { syntheticTags } from '../support/synthetic-source.ts'
+import { readStamp, syntheticTags } from '../support/synthetic-source.ts'
 
 /** What an output can be told beyond url and key, with the real server and destinations that play their part. */
 
@@ -17,7 +17,11 @@ before(async () => {
 })
 after(() => server[Symbol.asyncDispose]())
 
-type Feed = AsyncDisposable & { readonly uid: string; readonly publisher: Publisher }
+type Feed = AsyncDisposable & {
+  readonly uid: string
+  /** Resolves when so many more video messages went out. */
+  publisherHasSent(frames: number): Promise<void>
+}
 
 /** A live input with an encoder that sends to it. */
 async function feed(): Promise<Feed> {
@@ -28,7 +32,10 @@ async function feed(): Promise<Feed> {
   const replayed = publisher.replay(tags, { signal: ending.signal })
   return {
     uid: input.uid,
-    publisher,
+    async publisherHasSent(frames) {
+      const until = publisher.lastTimestamp + (frames * 1_000) / 30
+      await waitFor(`${frames} more frames`, () => publisher.lastTimestamp >= until)
+    },
     async [Symbol.asyncDispose]() {
       ending.abort()
       await replayed
@@ -167,6 +174,36 @@ describe('options of outputs', { concurrency: true, timeout: 60_000 }, () => {
     await put(live.uid, uid, { enabled: false })
     assert.match((await retry()).why, /disabled/)
     assert.equal(destination.connections.length, 2)
+  })
+
+  test('resumeSeconds, set within a broadcast, holds for the next break', async () => {
+    await using destination = await startDestination({ recording: 'bodies' })
+    await using live = await feed()
+    const frames = (connection: DestinationConnection) =>
+      connection.messages.flatMap(({ type, length, body }) => {
+        const stamp = body && readStamp({ type, length, body })
+        return stamp?.track === 'video' ? [stamp.sequence] : []
+      })
+    /** Frames between the last one of a connection that is cut and the first one after three seconds. */
+    const missedIn = async (uid: string, streamKey: string) => {
+      const before = await destination.publishOf(streamKey)
+      await before.receives(10, 'video')
+      destination.behaviour = { resetAfterMs: 0 }
+      before.reset()
+      await live.publisherHasSent(90)
+      destination.behaviour = {}
+      const again = await waitFor('the output to be back', async () => {
+        // Once may be too early: in the middle of an attempt that is about to fail.
+        await server.api('POST', `/${live.uid}/outputs/${uid}/retry`)
+        return destination.publishing[0]
+      })
+      await again.receives(10, 'video')
+      return frames(again)[0]! - frames(before).at(-1)!
+    }
+    const { uid } = await server.addOutput(live.uid, { url: destination.url(), streamKey: 'resumed' })
+    assert.ok((await missedIn(uid, 'resumed')) > 45, 'the live edge by default')
+    await put(live.uid, uid, { resumeSeconds: 10 })
+    assert.ok((await missedIn(uid, 'resumed')) < 45, 'from where it was left, from a key frame on')
   })
 
   test('disabled and enabled again while nobody sends, an output says which of them it is', async () => {
