@@ -14,10 +14,13 @@ import {
 } from '../model/status.ts'
 import type { Store } from '../store/store.ts'
 
+/** At most one write per document in so long; the first change after a quiet time is written at once. */
+const writeEveryMs = 1_000
 /** A live status says once in so long that it is still true. */
 const heartbeatMs = 10_000
 
-type Entry = { document: StatusDocument; isDirty: boolean; isWriting: boolean }
+/** `writtenAtMs`: monotonic. */
+type Entry = { document: StatusDocument; isDirty: boolean; isWriting: boolean; writtenAtMs: number }
 
 /**
  * What happened, told outside: each change at once on the bus, and at most once a second per document in the store (without waiting
@@ -48,7 +51,12 @@ export class StatusBoard {
         const document = JSON.parse(value) as StatusDocument
         const isOurs = document.owner === this.#owner && document.epoch === this.#epoch
         const status = isOurs ? document.status : statusAfterOwner(document.status)
-        this.#entries.set(key, { document: { ...document, status }, isDirty: false, isWriting: false })
+        this.#entries.set(key, {
+          document: { ...document, status },
+          isDirty: false,
+          isWriting: false,
+          writtenAtMs: Number.NEGATIVE_INFINITY,
+        })
       } catch (error) {
         this.#log.warn({ key, err: error }, 'a stored status cannot be read and is left out')
       }
@@ -127,11 +135,12 @@ export class StatusBoard {
       status,
       ...(lastError && { lastError }),
     }
-    if (before === undefined) this.#entries.set(key, { document, isDirty: true, isWriting: false })
-    else {
-      before.document = document
-      before.isDirty = true
-    }
+    const entry = before ?? { document, isDirty: true, isWriting: false, writtenAtMs: Number.NEGATIVE_INFINITY }
+    entry.document = document
+    entry.isDirty = true
+    this.#entries.set(key, entry)
+    const isQuiet = this.#clock.monotonicMs() - entry.writtenAtMs >= writeEveryMs
+    if (isQuiet && !entry.isWriting) void this.#write(key, entry)
     return { status }
   }
 
@@ -143,6 +152,7 @@ export class StatusBoard {
   async #write(key: string, entry: Entry): Promise<void> {
     entry.isWriting = true
     entry.isDirty = false
+    entry.writtenAtMs = this.#clock.monotonicMs()
     try {
       await this.#store.put(key, JSON.stringify(entry.document), 'any', { durability: 'relaxed' })
     } catch (error) {
