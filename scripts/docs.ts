@@ -58,7 +58,11 @@ The folder has mode 0700 and its files 0600; a folder that other users may read 
 ${markdownTable(
   ['file', 'holds', 'when it is lost'],
   [
-    ['`stream-connect.sqlite`', 'live inputs, outputs, their status', 'everything has to be set up anew'],
+    [
+      '`stream-connect.sqlite`',
+      'live inputs, outputs, their status, accounts, tokens (hashed)',
+      'everything has to be set up anew',
+    ],
     ['`server.lock`', 'nothing: the server that runs holds it', 'it is made again'],
     [
       '`secret-key`',
@@ -66,6 +70,7 @@ ${markdownTable(
       'the database can no longer be used: keep a copy',
     ],
     ['`api-token`', 'the token of the first start', 'a new one is made and printed at the next start'],
+    ['`api-url`', 'where the API of the running server is; for the command line', 'it is written at the next start'],
     ['`account-id`', 'the id of the first account', 'a new one is made; inputs of the old one are no longer seen'],
     ['`tls-cert.pem`, `tls-key.pem`', 'the self-signed certificate', 'a new one is made'],
   ],

@@ -1,9 +1,17 @@
 import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { createApi } from './api/server.ts'
 import { InProcessBus } from './bus/in-process-bus.ts'
 import { systemClock } from './clock.ts'
-import { type Config, hostInUrl } from './config.ts'
-import { type DataDir, loadAccountId, loadApiToken, loadSecretKey, openDataDir } from './data-dir.ts'
+import { type Config, hostInUrl, httpOrigins } from './config.ts'
+import {
+  type DataDir,
+  loadAccountId,
+  loadApiToken,
+  loadSecretKey,
+  openDataDir,
+  writeFileAtomically,
+} from './data-dir.ts'
 import { AddressPolicy, interfaceAddresses } from './destination/address-policy.ts'
 import { type Resolve, systemResolve } from './destination/dial.ts'
 import { CodedError } from './errors.ts'
@@ -64,15 +72,7 @@ export async function startApp(config: Config, log: Log, overrides: AppOverrides
 
 async function build(config: Config, log: Log, overrides: AppOverrides, opened: AsyncDisposableStack): Promise<App> {
   const clock = systemClock
-  const dataDir = await openDataDir(config.dataDir)
-  const store = await openSqliteStore({
-    file: dataDir.file('stream-connect.sqlite'),
-    clock,
-    onCrash: (error) => log.error({ err: error }, 'the store has crashed; restart the server'),
-  })
-  opened.defer(() => store.close())
-  const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))
-  await checkSecretKey(store, cipher, dataDir)
+  const { dataDir, store, cipher } = await openData(config, log, opened)
   const { token, created } = await loadApiToken(dataDir, config.apiToken)
   const accountId = await loadAccountId(dataDir, config.accountId)
   // Each run of a server has an epoch of its own: a status of an earlier one is over. The file's lock makes this the only run.
@@ -171,10 +171,15 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     await listenOn('HTTP', config.httpPort, httpHost, () => api.listen(httpHost, config.httpPort))
   isReady = true
 
-  const shownHost = isWildcard(config.httpHost) ? 'localhost' : hostInUrl(config.httpHost)
+  const { httpUrl, httpsUrl } = httpOrigins(config)
+  const origin = httpUrl ?? httpsUrl
+  if (origin !== undefined) {
+    await writeFileAtomically(dataDir.file('api-url'), `${origin}\n`)
+    opened.defer(() => rm(dataDir.file('api-url'), { force: true }))
+  }
   const started: Started = {
-    httpUrl: config.httpPort === 0 ? undefined : `http://${shownHost}:${config.httpPort}`,
-    httpsUrl: config.httpsPort === 0 ? undefined : `https://${publicHost}:${config.httpsPort}`,
+    httpUrl,
+    httpsUrl,
     rtmpUrl: addresses().rtmpUrl,
     rtmpsUrl: addresses().rtmpsUrl,
     accountId,
@@ -190,6 +195,81 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
       closing ??= opened.disposeAsync().finally(() => ingest.close())
       return closing
     },
+  }
+}
+
+/** What is durable, opened. */
+async function openData(
+  config: Config,
+  log: Log,
+  opened: AsyncDisposableStack,
+): Promise<{ dataDir: DataDir; store: Store; cipher: SecretBox }> {
+  const dataDir = await openDataDir(config.dataDir)
+  const store = await openSqliteStore({
+    file: dataDir.file('stream-connect.sqlite'),
+    clock: systemClock,
+    onCrash: (error) => log.error({ err: error }, 'the store has crashed; restart the server'),
+  })
+  opened.defer(() => store.close())
+  const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))
+  await checkSecretKey(store, cipher, dataDir)
+  return { dataDir, store, cipher }
+}
+
+/** The API over the database alone: nothing listens, nothing is relayed. For commands while no server runs. */
+export interface OfflineApi extends AsyncDisposable {
+  /** With all rights. @param path below /client/v4. */
+  call(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    path: string,
+    body?: object,
+  ): Promise<{ readonly status: number; readonly text: string }>
+}
+
+/** @throws CodedError as startApp: data_dir_in_use while a server runs. */
+export async function openOfflineApi(config: Config, log: Log): Promise<OfflineApi> {
+  const opened = new AsyncDisposableStack()
+  try {
+    const { dataDir, store, cipher } = await openData(config, log, opened)
+    const bus = new InProcessBus({ onError: (error) => log.error({ err: error }, 'a receiver of the bus failed') })
+    opened.defer(() => bus.close())
+    // Known to nobody, and gone with this process.
+    const token = new Secret(randomBytes(32).toString('hex'))
+    const api = await createApi({
+      store,
+      bus,
+      cipher,
+      clock: systemClock,
+      log,
+      first: { account: await loadAccountId(dataDir, config.accountId), token },
+      addresses: () => ({}),
+      limits: limitsOf(config),
+      ownerIsAlive: () => false,
+    })
+    opened.defer(() => api.close())
+    return {
+      async call(method, path, body) {
+        const answer = await api.inject({
+          method,
+          url: `/client/v4${path}`,
+          headers: { authorization: `Bearer ${token.reveal()}` },
+          ...(body && { payload: JSON.stringify(body) }),
+        })
+        return { status: answer.statusCode, text: answer.body }
+      },
+      [Symbol.asyncDispose]: () => opened.disposeAsync(),
+    }
+  } catch (error) {
+    await opened.disposeAsync()
+    throw error
+  }
+}
+
+function limitsOf(config: Config) {
+  return {
+    liveInputsMax: config.maxLiveInputs,
+    outputsMax: config.maxOutputs,
+    resumeSecondsMax: Math.floor(config.bufferMs / 1000),
   }
 }
 
@@ -225,8 +305,4 @@ async function listenOn<Listening>(
     const hostSetting = setting.startsWith('HTTP') ? 'HTTP_HOST' : 'RTMP_HOST'
     throw listenFailure(error, { hostSetting, host, portSetting: `${setting}_PORT`, port })
   }
-}
-
-function isWildcard(host: string): boolean {
-  return host === '::' || host === '0.0.0.0'
 }

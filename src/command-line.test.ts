@@ -12,9 +12,10 @@ test('flags alone serve; --help and --version win wherever they stand; another w
 })
 
 test('--help names every setting, says which have no effect yet, and shows no flag for a secret', () => {
-  const help = helpText()
+  const help = helpText('  token create\n')
   for (const one of Object.values(settings) as readonly Setting[]) assert(help.includes(`STREAM_CONNECT_${one.name}`))
   assert.match(help, /--http-port, STREAM_CONNECT_HTTP_PORT/)
+  assert.match(help, /^Commands:\n\n {2}token create$/m)
   assert.doesNotMatch(help, /--api-token|--secret-key/)
   const without = (Object.values(settings) as readonly Setting[]).filter((one) => one.withoutEffect)
   assert.equal(help.replace(/\s+/g, ' ').split('Has no effect in this version.').length - 1, without.length)

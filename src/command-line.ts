@@ -20,7 +20,7 @@ export function readCommand(argv: readonly string[]): Command {
   if (first !== undefined && !first.startsWith('-'))
     throw new CodedError(
       'setting_unknown',
-      `"${first.replace(/\p{C}/gu, '?').slice(0, 60)}" is not a command of this server; start it with flags alone (--help lists them).`,
+      `"${first.replace(/\p{C}/gu, '?').slice(0, 60)}" is not a command of this server; --help lists all there are.`,
     )
   return { name: 'serve', flags: argv }
 }
@@ -33,8 +33,8 @@ export function versionText(): string {
   return version
 }
 
-/** All settings, for `--help`. */
-export function helpText(): string {
+/** For `--help`: the commands (printed elsewhere), and all settings. */
+export function helpText(commands: string): string {
   const list: readonly Setting[] = Object.values(settings)
   const entries = list.map((one) => {
     const flag = flagOf(one)
@@ -48,10 +48,15 @@ export function helpText(): string {
   })
   return `stream-connect ${versionText()}: one RTMP or RTMPS feed in, many outputs, controlled over HTTP.
 
-Usage: npm start -- [flags]
+Usage: stream-connect [flags]              starts the server (npm start -- [flags] does the same)
+       stream-connect COMMAND [options]    speaks to it
 
   --help       prints this
   --version    prints the version
+
+Commands:
+
+${commands}
 
 Settings: each is an environment variable and, unless it is a secret, a flag. The flag wins; an empty value counts as not set.
 

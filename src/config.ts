@@ -113,3 +113,16 @@ export function settingsWithoutEffect(config: Config): string | undefined {
 export function hostInUrl(hostOrAddress: string): string {
   return isIP(hostOrAddress) === 6 ? `[${hostOrAddress}]` : hostOrAddress
 }
+
+/** Where the API is reached on this machine: `scheme://host:port`; undefined for a listener that is off. */
+export function httpOrigins(config: Pick<Config, 'httpHost' | 'httpPort' | 'httpsPort' | 'publicHost'>): {
+  readonly httpUrl: string | undefined
+  readonly httpsUrl: string | undefined
+} {
+  const isWildcard = config.httpHost === '::' || config.httpHost === '0.0.0.0'
+  const host = isWildcard ? 'localhost' : hostInUrl(config.httpHost)
+  return {
+    httpUrl: config.httpPort === 0 ? undefined : `http://${host}:${config.httpPort}`,
+    httpsUrl: config.httpsPort === 0 ? undefined : `https://${hostInUrl(config.publicHost)}:${config.httpsPort}`,
+  }
+}

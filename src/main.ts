@@ -1,7 +1,9 @@
 import { constants } from 'node:os'
-import { type App, type Started, startApp } from './app.ts'
+import type { App, Started } from './app.ts'
+import { commandsHelp, isCommand, runCommand } from './cli/cli.ts'
+import { systemClock } from './clock.ts'
 import { helpText, readCommand, versionText } from './command-line.ts'
-import { readConfig, settingsWithoutEffect } from './config.ts'
+import { httpOrigins, readConfig, settingsWithoutEffect } from './config.ts'
 import { CodedError } from './errors.ts'
 import { createLog, type Log } from './log.ts'
 
@@ -20,11 +22,44 @@ const app = await start(process.argv.slice(2)).catch((error: unknown) => {
 if (app !== undefined) endOnSignal(app.app, app.log)
 
 async function start(argv: readonly string[]): Promise<{ app: App; log: Log } | undefined> {
+  if (isCommand(argv)) {
+    await speak(argv)
+    return undefined
+  }
   const command = readCommand(argv)
-  if (command.name === 'help') process.stdout.write(helpText())
+  if (command.name === 'help') process.stdout.write(helpText(commandsHelp()))
   else if (command.name === 'version') process.stdout.write(`${versionText()}\n`)
   else return serve(command.flags)
   return undefined
+}
+
+/** A command of a person, and not the server: the server's own rooms are loaded only when it needs them. */
+async function speak(words: readonly string[]): Promise<void> {
+  const interrupted = new AbortController()
+  process.once('SIGINT', () => interrupted.abort())
+  // Whoever reads has had enough: `… | head -1`.
+  process.stdout.on('error', () => process.exit(0))
+  const configOf = (dataDir: string | undefined) =>
+    readConfig(process.env, dataDir === undefined ? [] : [`--data-dir=${dataDir}`])
+  const status = await runCommand(words, {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    clock: systemClock,
+    signal: interrupted.signal,
+    settings(dataDir) {
+      const config = configOf(dataDir)
+      const { httpUrl, httpsUrl } = httpOrigins(config)
+      return { ...config, origin: httpUrl ?? httpsUrl ?? 'http://localhost:8080' }
+    },
+    async openOffline(dataDir) {
+      const { openOfflineApi } = await import('./app.ts')
+      const config = configOf(dataDir)
+      return openOfflineApi(config, createLog({ ...config, logLevel: 'error' }))
+    },
+  })
+  // Standard input may stay open for ever.
+  process.stdout.write('', () => process.exit(status))
 }
 
 async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> {
@@ -39,6 +74,7 @@ async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> 
   )
   const without = settingsWithoutEffect(config)
   if (without !== undefined) log.warn({}, without)
+  const { startApp } = await import('./app.ts')
   const app = await startApp(config, log)
   process.stdout.write(welcome(app.started))
   const { httpUrl, httpsUrl, rtmpUrl, rtmpsUrl } = app.started

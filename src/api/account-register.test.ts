@@ -343,10 +343,11 @@ test('whoever is served for long can ask again, and hears that the token is gone
   const store = new MemoryStore()
   const ending = new AbortController()
   const clock = new ManualClock()
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
   const register = new AccountRegister({
     store,
     clock,
-    log: { info() {}, warn() {}, error() {} },
+    log,
     first: { account: first, token: new Secret(firstToken) },
   })
   await register.start(ending.signal)
