@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { Secret } from '../secret.ts'
+import { Secret } from '../secret.ts'
 import type { AccountId, LiveInputId } from './id.ts'
 import type { SecretCipher } from './live-input.ts'
 
@@ -9,20 +10,27 @@ export const outputEventTypes = ['output.connected', 'output.reconnecting', 'out
 export const webhookEventTypes = [...inputEventTypes, ...outputEventTypes] as const
 export type WebhookEventType = (typeof webhookEventTypes)[number]
 
+/** Cloudflare's name for notifications of live inputs. */
+export const alertType = 'stream_live_notifications'
+
 /** Where notifications go. */
 export type WebhookDestination = {
   /** 32 hex characters. */
   readonly id: string
   readonly accountId: AccountId
   readonly name: string
-  /** http:// or https:// */
+  /** http:// or https://. Often as good as a password (…/services/T0/B0/x), so sealed at rest as the secrets are. */
   readonly url: string
   /** Sent as `cf-webhook-auth`, as Cloudflare does. */
   readonly secret?: Secret
   /** Signs after the Standard Webhooks specification: `whsec_` and 24 bytes in base64. Made by the server, shown once. */
   readonly signingSecret: Secret
+  /** ISO 8601 */
   readonly created: string
 }
+
+/** When a destination last answered, and last did not. ISO 8601. Written by the notifier alone. */
+export type ReceiverStatus = { readonly lastSuccess?: string; readonly lastFailure?: string }
 
 /** Which events of which inputs go to which destinations. */
 export type NotificationPolicy = {
@@ -36,31 +44,42 @@ export type NotificationPolicy = {
   /** Empty: Cloudflare's three; events of outputs only where they are named. */
   readonly eventTypes: readonly WebhookEventType[]
   readonly destinationIds: readonly string[]
+  /** ISO 8601 */
   readonly created: string
   readonly modified: string
 }
 
-/** One event on its way to one destination: stored before it is tried. */
+/** One event on its way to one destination for one policy: stored before it is tried. */
 export type Delivery = {
-  /** Sorts by time. Also the `webhook-id` of every attempt. */
+  /** Sorts by the time of the event; the same for the same event, policy and destination. The `webhook-id` of every attempt. */
   readonly id: string
   readonly accountId: AccountId
+  readonly policyId: string
   readonly destinationId: string
   readonly inputId: LiveInputId
   readonly eventType: WebhookEventType
   /** The JSON text that is sent, the same each time. */
   readonly body: string
-  /** ISO 8601 */
+  /** When the event happened: ISO 8601. */
   readonly created: string
-  readonly state: 'pending' | 'delivered' | 'failed'
+  readonly state: DeliveryState
   readonly attempts: number
+  /** Attempts that failed since it was queued. What the back-off and the order go by. */
+  readonly failures: number
   /** Milliseconds since 1970; only while pending. */
   readonly nextAttemptAt?: number
+  /** The last attempt is made then. Milliseconds since 1970; only while pending. */
+  readonly giveUpAt?: number
   /** An earlier event of the same input was still failing when this one was sent. */
   readonly outOfOrder?: boolean
+  /** Sent again by hand: it neither waits for others nor holds them up. */
+  readonly resent?: boolean
   readonly lastOutcome?: DeliveryOutcome
 }
+export const deliveryStates = ['pending', 'delivered', 'failed'] as const
+export type DeliveryState = (typeof deliveryStates)[number]
 export type DeliveryOutcome = {
+  /** ISO 8601 */
   readonly at: string
   /** HTTP status, when there was an answer. */
   readonly status?: number
@@ -69,13 +88,30 @@ export type DeliveryOutcome = {
   readonly durationMs: number
 }
 
+export function isAccepted(outcome: DeliveryOutcome): boolean {
+  return outcome.status !== undefined && outcome.status >= 200 && outcome.status < 300
+}
+
+/** Keys hold the account, so that nothing of another account is ever found. */
 export const destinationPrefix = 'webhook'
 export const policyPrefix = 'policy'
 export const deliveryPrefix = 'delivery'
-export const destinationKey = (id: string): string => `${destinationPrefix}.${id}`
-export const policyKey = (id: string): string => `${policyPrefix}.${id}`
-export const deliveryKey = (delivery: Pick<Delivery, 'accountId' | 'id'>): string =>
-  `${deliveryPrefix}.${delivery.accountId}.${delivery.id}`
+export const receiverPrefix = 'receiver'
+type Keyed = { readonly accountId: string; readonly id: string }
+export const destinationKey = ({ accountId, id }: Keyed): string => `${destinationPrefix}.${accountId}.${id}`
+export const policyKey = ({ accountId, id }: Keyed): string => `${policyPrefix}.${accountId}.${id}`
+export const deliveryKey = ({ accountId, id }: Keyed): string => `${deliveryPrefix}.${accountId}.${id}`
+export const receiverKey = ({ accountId, id }: Keyed): string => `${receiverPrefix}.${accountId}.${id}`
+
+/** 32 hex characters, as Cloudflare's. */
+export function newWebhookId(): string {
+  return randomBytes(16).toString('hex')
+}
+
+/** Standard Webhooks: 24 to 64 random bytes. */
+export function newSigningSecret(): Secret {
+  return new Secret(`whsec_${randomBytes(24).toString('base64')}`)
+}
 
 const destinationDocument = z.object({
   id: z.string(),
@@ -88,9 +124,10 @@ const destinationDocument = z.object({
 })
 
 export function encodeDestination(destination: WebhookDestination, cipher: SecretCipher): string {
-  const { secret, signingSecret, id } = destination
+  const { url, secret, signingSecret, id } = destination
   return JSON.stringify({
     ...destination,
+    url: cipher.seal(new Secret(url), `webhook.${id}.url`),
     signingSecret: cipher.seal(signingSecret, `webhook.${id}.signingSecret`),
     ...(secret !== undefined && { secret: cipher.seal(secret, `webhook.${id}.secret`) }),
   })
@@ -99,12 +136,14 @@ export function encodeDestination(destination: WebhookDestination, cipher: Secre
 /** @throws Error when the document is not one, or its secrets do not open with this key. */
 export function decodeDestination(value: string, cipher: SecretCipher): WebhookDestination {
   const document = destinationDocument.parse(JSON.parse(value))
-  const { secret, ...rest } = document
+  const { id, url, secret, signingSecret, ...rest } = document
   return {
     ...rest,
+    id,
     accountId: document.accountId as AccountId,
-    signingSecret: cipher.open(document.signingSecret, `webhook.${document.id}.signingSecret`),
-    ...(secret !== undefined && { secret: cipher.open(secret, `webhook.${document.id}.secret`) }),
+    url: cipher.open(url, `webhook.${id}.url`).reveal(),
+    signingSecret: cipher.open(signingSecret, `webhook.${id}.signingSecret`),
+    ...(secret !== undefined && { secret: cipher.open(secret, `webhook.${id}.secret`) }),
   }
 }
 
@@ -121,17 +160,61 @@ const policyDocument = z.object({
   modified: z.string(),
 })
 
+/** @throws Error when the document is not one. */
 export function decodePolicy(value: string): NotificationPolicy {
   return policyDocument.parse(JSON.parse(value)) as unknown as NotificationPolicy
 }
 
+const deliveryDocument = z.object({
+  id: z.string(),
+  accountId: z.string(),
+  policyId: z.string(),
+  destinationId: z.string(),
+  inputId: z.string(),
+  eventType: z.enum(webhookEventTypes),
+  body: z.string(),
+  created: z.string(),
+  state: z.enum(deliveryStates),
+  attempts: z.number(),
+  failures: z.number(),
+  nextAttemptAt: z.number().optional(),
+  giveUpAt: z.number().optional(),
+  outOfOrder: z.boolean().optional(),
+  resent: z.boolean().optional(),
+  lastOutcome: z
+    .object({ at: z.string(), status: z.number().optional(), error: z.string().optional(), durationMs: z.number() })
+    .optional(),
+})
+
+/** @throws Error when the document is not one. */
 export function decodeDelivery(value: string): Delivery {
-  return JSON.parse(value) as Delivery
+  return deliveryDocument.parse(JSON.parse(value)) as unknown as Delivery
+}
+
+const receiverDocument = z.object({ lastSuccess: z.string().optional(), lastFailure: z.string().optional() })
+
+/** @throws Error when the document is not one. */
+export function decodeReceiver(value: string): ReceiverStatus {
+  return receiverDocument.parse(JSON.parse(value)) as ReceiverStatus
 }
 
 /** Asked of the notifier over the bus. */
 export const webhookTestSubject = 'notify.test'
 export const webhookResendSubject = 'notify.resend'
-/** The destination's url and its sealed secrets, as encodeDestination writes them; answered with a DeliveryOutcome. */
+export const webhookDeliveriesSubject = 'notify.deliveries'
+/** As encodeDestination writes it, with what is sealed; answered with a DeliveryOutcome. */
 export type WebhookTestRequest = { readonly destination: string }
 export type WebhookResendRequest = { readonly accountId: string; readonly id: string }
+/** Undefined: there is no such delivery in this account. */
+export type WebhookResendAnswer = { readonly delivery?: Delivery }
+export type WebhookDeliveriesRequest = {
+  readonly accountId: string
+  readonly destinationId?: string
+  readonly inputId?: string
+  readonly state?: DeliveryState
+  readonly limit: number
+  /** Only what is older than the delivery with this id. */
+  readonly before?: string
+}
+/** The newest first. */
+export type WebhookDeliveriesAnswer = { readonly deliveries: readonly Delivery[]; readonly hasMore: boolean }
