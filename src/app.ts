@@ -141,6 +141,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     trustProxy: config.trustProxy,
     ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
     isReady: () => isReady,
+    webhooks: () => notifier.outcomes,
   })
   opened.defer(() => api.close())
   opened.defer(() => ingest.stopListening())

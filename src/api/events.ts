@@ -1,8 +1,9 @@
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { AccountId } from '../model/id.ts'
 import type { InputFigures } from '../model/status.ts'
+import { isFigures } from './figures.ts'
 
 /** Events that can be told again to a listener that comes back: some minutes of a busy account. */
 const rememberedMax = 1_000
@@ -13,9 +14,15 @@ const figuresMs = 1_000
 const unreadBytesMax = 1024 * 1024
 /** Figures that are older are of a broadcast that has ended. */
 const freshMs = 5_000
+/**
+ * Who comes anew lists what there is; the list may be behind what was told by so much (a status is stored once a second). What happened
+ * since is told again: an event holds a whole status, and does no harm twice.
+ */
+const listLagMs = 3_000
 
 type StateEvent = {
   readonly sequence: number
+  readonly atMs: number
   readonly accountId: string
   readonly name: string
   readonly message: Plain
@@ -25,7 +32,15 @@ type Listener = {
   /** Inputs whose figures are wanted; none: totals. */
   readonly inputs: ReadonlySet<string>
   readonly response: ServerResponse
+  /** False once the token was revoked or has expired. */
+  readonly mayListen: () => boolean
   lastWrittenMs: number
+}
+export type Listening = Pick<Listener, 'accountId' | 'inputs' | 'response' | 'mayListen'> & {
+  /** Last-Event-ID, where the listener has been here before. */
+  readonly lastEventId: string | undefined
+  /** Besides those of an event stream. */
+  readonly headers: OutgoingHttpHeaders
 }
 
 /**
@@ -42,6 +57,7 @@ export class EventStreams {
   readonly #figures = new Map<string, { figures: InputFigures; atMs: number }>()
   readonly #stops: Unsubscribe[]
   #sequence = 0
+  #isClosed = false
   #cancel: Cancel = () => {}
 
   /** @param run tells this start of the server from others. */
@@ -52,8 +68,7 @@ export class EventStreams {
       bus.subscribe('state.input.>', (message) => this.#happened('input.status', message)),
       bus.subscribe('state.output.>', (message) => this.#happened('output.status', message)),
       bus.subscribe('figures.>', (message) => {
-        const figures = message as unknown as InputFigures
-        this.#figures.set(figures.inputId, { figures, atMs: clock.monotonicMs() })
+        if (isFigures(message)) this.#figures.set(message.inputId, { figures: message, atMs: clock.monotonicMs() })
       }),
     ]
     this.#tick()
@@ -67,28 +82,28 @@ export class EventStreams {
   }
 
   /** Takes over a response: from now on it is written by this class, and ended by the client, a limit, or `close()`. */
-  listen(
-    accountId: AccountId,
-    inputs: ReadonlySet<string>,
-    lastEventId: string | undefined,
-    response: ServerResponse,
-  ): void {
+  listen({ accountId, inputs, response, mayListen, lastEventId, headers }: Listening): void {
     response.writeHead(200, {
+      ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store, no-transform',
       'x-accel-buffering': 'no',
-      'x-content-type-options': 'nosniff',
     })
-    const listener: Listener = { accountId, inputs, response, lastWrittenMs: this.#clock.monotonicMs() }
+    if (this.#isClosed) {
+      response.end()
+      return
+    }
+    const listener: Listener = { accountId, inputs, response, mayListen, lastWrittenMs: this.#clock.monotonicMs() }
     this.#listeners.add(listener)
     response.on('close', () => this.#listeners.delete(listener))
     response.on('error', () => this.#listeners.delete(listener))
     this.#write(listener, 'retry: 2000\n\n')
     this.#resume(listener, lastEventId)
-    this.#tellFigures(listener, this.#clock.monotonicMs())
+    this.#tellFigures(listener, new Figures(this.#figures, this.#clock))
   }
 
   close(): void {
+    this.#isClosed = true
     this.#cancel()
     for (const stop of this.#stops) stop()
     for (const { response } of this.#listeners) response.end()
@@ -96,19 +111,18 @@ export class EventStreams {
   }
 
   #resume(listener: Listener, lastEventId: string | undefined): void {
-    const seen = /^(.+)-(\d+)$/.exec(lastEventId ?? '')
+    const [, run, number] = /^(.+)-(\d{1,15})$/.exec(lastEventId ?? '') ?? []
     const oldest = this.#events[0]?.sequence ?? this.#sequence + 1
-    const isKnown = seen !== null && seen[1] === this.#run && Number(seen[2]) >= oldest - 1
-    if (!isKnown) {
-      this.#write(listener, `id: ${this.#run}-${this.#sequence}\nevent: reset\ndata: {}\n\n`)
-      return
-    }
-    for (const event of this.#events) if (event.sequence > Number(seen[2])) this.#tell(listener, event)
+    const isKnown = run === this.#run && Number(number) >= oldest - 1 && Number(number) <= this.#sequence
+    if (!isKnown) this.#write(listener, `id: ${this.#run}-${this.#sequence}\nevent: reset\ndata: {}\n\n`)
+    const since = this.#clock.monotonicMs() - listLagMs
+    for (const event of this.#events)
+      if (isKnown ? event.sequence > Number(number) : event.atMs >= since) this.#tell(listener, event)
   }
 
   #happened(name: string, message: Plain): void {
     const { accountId } = message as { accountId: string }
-    const event: StateEvent = { sequence: ++this.#sequence, accountId, name, message }
+    const event = { sequence: ++this.#sequence, atMs: this.#clock.monotonicMs(), accountId, name, message }
     this.#events.push(event)
     if (this.#events.length > rememberedMax) this.#events.shift()
     for (const listener of this.#listeners) this.#tell(listener, event)
@@ -123,35 +137,29 @@ export class EventStreams {
     this.#cancel = this.#clock.after(figuresMs, () => {
       const now = this.#clock.monotonicMs()
       for (const [id, { atMs }] of this.#figures) if (now - atMs > freshMs) this.#figures.delete(id)
-      for (const listener of this.#listeners) this.#tellFigures(listener, now)
+      const figures = new Figures(this.#figures, this.#clock)
+      for (const listener of this.#listeners) this.#tellFigures(listener, figures)
       this.#tick()
     })
   }
 
-  #tellFigures(listener: Listener, now: number): void {
-    const own = [...this.#figures.values()].filter(({ figures }) => figures.accountId === listener.accountId)
-    if (listener.inputs.size > 0) {
-      for (const { figures } of own)
-        if (listener.inputs.has(figures.inputId))
-          this.#write(listener, `event: figures\ndata: ${JSON.stringify(figures)}\n\n`)
-    } else {
-      const totals = own.map(({ figures }) => ({
-        inputId: figures.inputId,
-        bitrateKbps: figures.input.bitrateKbps,
-        outputs: Object.keys(figures.outputs).length,
-        outputsUp: Object.values(figures.outputs).filter(({ connectedAt }) => connectedAt !== undefined).length,
-        egressKbps: Object.values(figures.outputs).reduce((sum, { bitrateKbps }) => sum + bitrateKbps, 0),
-      }))
-      this.#write(
-        listener,
-        `event: totals\ndata: ${JSON.stringify({ at: new Date(this.#clock.now()).toISOString(), inputs: totals })}\n\n`,
-      )
+  #tellFigures(listener: Listener, figures: Figures): void {
+    if (!listener.mayListen()) {
+      this.#listeners.delete(listener)
+      listener.response.end()
+      return
     }
-    if (now - listener.lastWrittenMs >= heartbeatMs) this.#write(listener, ': still here\n\n')
+    if (listener.inputs.size === 0) this.#write(listener, figures.totalsOf(listener.accountId))
+    for (const input of listener.inputs) {
+      const text = figures.ofInput(listener.accountId, input)
+      if (text !== undefined) this.#write(listener, text)
+    }
+    if (this.#clock.monotonicMs() - listener.lastWrittenMs >= heartbeatMs) this.#write(listener, ': still here\n\n')
   }
 
   #write(listener: Listener, text: string): void {
     const { response } = listener
+    if (response.destroyed || response.writableEnded) return
     if (response.writableLength > unreadBytesMax) {
       this.#listeners.delete(listener)
       response.destroy()
@@ -159,5 +167,50 @@ export class EventStreams {
     }
     listener.lastWrittenMs = this.#clock.monotonicMs()
     response.write(text)
+  }
+}
+
+/** The figures of one moment as they are written: made once, however many listen. */
+class Figures {
+  readonly #latest: ReadonlyMap<string, { readonly figures: InputFigures }>
+  readonly #clock: Clock
+  readonly #texts = new Map<string, string>()
+
+  constructor(latest: ReadonlyMap<string, { readonly figures: InputFigures }>, clock: Clock) {
+    this.#latest = latest
+    this.#clock = clock
+  }
+
+  ofInput(accountId: AccountId, input: string): string | undefined {
+    const figures = this.#latest.get(input)?.figures
+    if (figures?.accountId !== accountId) return undefined
+    return this.#once(input, () => `event: figures\ndata: ${JSON.stringify(figures)}\n\n`)
+  }
+
+  totalsOf(accountId: AccountId): string {
+    return this.#once(accountId, () => {
+      const inputs: object[] = []
+      for (const { figures } of this.#latest.values())
+        if (figures.accountId === accountId) inputs.push(totalOf(figures))
+      const at = new Date(this.#clock.now()).toISOString()
+      return `event: totals\ndata: ${JSON.stringify({ at, inputs })}\n\n`
+    })
+  }
+
+  #once(key: string, make: () => string): string {
+    const text = this.#texts.get(key) ?? make()
+    this.#texts.set(key, text)
+    return text
+  }
+}
+
+function totalOf({ inputId, input, outputs }: InputFigures): object {
+  const all = Object.values(outputs)
+  return {
+    inputId,
+    bitrateKbps: input.bitrateKbps,
+    outputs: all.length,
+    outputsUp: all.filter(({ connectedAt }) => connectedAt !== undefined).length,
+    egressKbps: all.reduce((sum, { bitrateKbps }) => sum + bitrateKbps, 0),
   }
 }

@@ -50,7 +50,7 @@ export class LatestFigures {
 }
 
 /** Written by our own `live/` once a second for each broadcast: a look at the outline is enough. */
-function isFigures(message: unknown): message is InputFigures {
+export function isFigures(message: unknown): message is InputFigures {
   if (typeof message !== 'object' || message === null) return false
   const { inputId, input, outputs } = message as Partial<InputFigures>
   return typeof inputId === 'string' && isObject(input) && isObject(outputs)

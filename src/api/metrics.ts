@@ -1,14 +1,31 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
-import type { InputFigures, OutputHealth, OutputStateEvent } from '../model/status.ts'
+import type { InputFigures, InputStateEvent, OutputHealth, OutputStateEvent } from '../model/status.ts'
+import { isFigures } from './figures.ts'
 
-/** Broadcasts whose figures have not come for so long are over. They come once a second. */
+/** Broadcasts whose figures have not come for so long do not count as going on. They come once a second. */
 const freshMs = 5_000
+/** What they have counted is remembered for longer: a stall of the loop must not count everything once more. */
+const rememberedMs = 60_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
 const lagBuckets = [0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 /** What a broadcast has counted up to its newest figures; counters begin at 0 with each broadcast. */
 type Seen = { readonly figures: InputFigures; readonly atMs: number }
+
+/** Attempts at webhooks since the start; `retried` will be tried again, `failed` will not. */
+export type WebhookOutcomes = { readonly delivered: number; readonly retried: number; readonly failed: number }
+
+/** Memory, processor time and the delay of the event loop belong to the process: collected once in it, whatever asks for them. */
+let processRegistry: Registry | undefined
+
+function figuresOfProcess(): Registry {
+  if (processRegistry === undefined) {
+    processRegistry = new Registry()
+    collectDefaultMetrics({ register: processRegistry, prefix: 'stream_connect_' })
+  }
+  return processRegistry
+}
 
 /**
  * What Prometheus asks for. Labels are states, reasons and routes: never an id, a key or a url, so that their number is bounded and
@@ -23,19 +40,18 @@ export class Metrics {
   readonly #egressBytes: Counter
   readonly #dropped: Counter
   readonly #reconnects: Counter
+  readonly #inputChanges: Counter<'state' | 'reason'>
   readonly #outputChanges: Counter<'state' | 'reason'>
+  /** State of each output of a live input. */
+  readonly #outputStates = new Map<string, string>()
+  #sweptAtMs = 0
   readonly #lag: Histogram
   readonly #requests: Histogram<'method' | 'route' | 'status'>
 
-  /** @param nowMs monotonic milliseconds. @param webhooks outcomes since the start, where the notifier runs. */
-  constructor(
-    bus: Bus,
-    nowMs: () => number,
-    webhooks?: () => { readonly delivered: number; readonly retried: number; readonly failed: number },
-  ) {
+  /** @param nowMs monotonic milliseconds. @param webhooks where the notifier runs. */
+  constructor(bus: Bus, nowMs: () => number, webhooks?: () => WebhookOutcomes) {
     this.#nowMs = nowMs
     const registers = [this.#registry]
-    collectDefaultMetrics({ register: this.#registry, prefix: 'stream_connect_' })
     const counter = (name: string, help: string) => new Counter({ name: `stream_connect_${name}`, help, registers })
     this.#ingressBytes = counter('ingest_bytes_total', 'Media bytes received from encoders.')
     this.#egressBytes = counter('egress_bytes_total', 'Bytes sent to destinations.')
@@ -44,12 +60,18 @@ export class Metrics {
       'Messages that outputs left out because their destination was too slow.',
     )
     this.#reconnects = counter('output_reconnects_total', 'Connections of outputs that had been live and were lost.')
-    this.#outputChanges = new Counter({
-      name: 'stream_connect_output_state_changes_total',
-      help: 'Changes of outputs to a state, with the reason.',
-      labelNames: ['state', 'reason'],
-      registers,
-    })
+    const changes = (of: string, help: string) =>
+      new Counter({
+        name: `stream_connect_${of}_state_changes_total`,
+        help,
+        labelNames: ['state', 'reason'] as const,
+        registers,
+      })
+    this.#inputChanges = changes('live_input', 'Changes of live inputs to a state, with the reason.')
+    this.#outputChanges = changes(
+      'output',
+      'Changes of outputs to a state, with the reason; `reconnecting` are connections that were lost, by reason.',
+    )
     this.#lag = new Histogram({
       name: 'stream_connect_output_lag_milliseconds',
       help: 'How far outputs are behind the encoder, looked at once a second for each output.',
@@ -64,9 +86,13 @@ export class Metrics {
       registers,
     })
     this.#gauge('live_inputs', 'Live inputs that are live or held.', () => this.#fresh().length)
-    this.#gauge('live_outputs', 'Outputs of live inputs, whatever their state.', () =>
-      this.#sum((one) => Object.keys(one.outputs).length),
-    )
+    new Gauge({
+      name: 'stream_connect_live_outputs',
+      help: 'Outputs of live inputs, by state.',
+      labelNames: ['state'] as const,
+      registers,
+      collect: this.#countStates(),
+    })
     this.#gauge('ingest_kilobits_per_second', 'What encoders send now.', () =>
       this.#sum((one) => one.input.bitrateKbps),
     )
@@ -74,17 +100,29 @@ export class Metrics {
       this.#sum((one) => outputsOf(one).reduce((total, output) => total + output.bitrateKbps, 0)),
     )
     if (webhooks !== undefined)
-      for (const outcome of ['delivered', 'retried', 'failed'] as const)
-        this.#gauge(
-          `webhooks_${outcome}`,
-          `Attempts at notifications since the start that were ${outcome}.`,
-          () => webhooks()[outcome],
-        )
+      new Counter({
+        name: 'stream_connect_webhook_attempts_total',
+        help: 'Attempts to deliver webhooks; `retried` will be tried again, `failed` will not.',
+        labelNames: ['outcome'] as const,
+        registers,
+        collect() {
+          this.reset()
+          for (const [outcome, count] of Object.entries(webhooks())) this.inc({ outcome }, count)
+        },
+      })
     this.#stops = [
-      bus.subscribe('figures.>', (message) => this.#count(message as unknown as InputFigures)),
+      bus.subscribe('figures.>', (message) => {
+        if (isFigures(message)) this.#count(message)
+      }),
+      bus.subscribe('state.input.>', (message) => {
+        const { state, reason } = (message as unknown as InputStateEvent).status.current
+        this.#inputChanges.inc({ state, reason })
+      }),
       bus.subscribe('state.output.>', (message) => {
-        const { state, reason } = (message as unknown as OutputStateEvent).status.current
+        const { outputId, status } = message as unknown as OutputStateEvent
+        const { state, reason } = status.current
         this.#outputChanges.inc({ state, reason })
+        this.#outputStates.set(outputId, state)
       }),
     ]
   }
@@ -93,8 +131,8 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  text(): Promise<string> {
-    return this.#registry.metrics()
+  async text(): Promise<string> {
+    return `${await figuresOfProcess().metrics()}\n${await this.#registry.metrics()}`
   }
 
   /** @param route the pattern, never the path: paths hold ids. */
@@ -118,6 +156,23 @@ export class Metrics {
     })
   }
 
+  #countStates(): (this: Gauge<'state'>) => void {
+    const counts = () => {
+      const byState = new Map<string, number>()
+      for (const { outputs } of this.#fresh())
+        for (const id of Object.keys(outputs)) {
+          // Told before this began to listen.
+          const state = this.#outputStates.get(id) ?? 'unknown'
+          byState.set(state, (byState.get(state) ?? 0) + 1)
+        }
+      return byState
+    }
+    return function collect() {
+      this.reset()
+      for (const [state, count] of counts()) this.set({ state }, count)
+    }
+  }
+
   #count(figures: InputFigures): void {
     const before = this.#seen.get(figures.inputId)?.figures
     this.#seen.set(figures.inputId, { figures, atMs: this.#nowMs() })
@@ -129,12 +184,23 @@ export class Metrics {
       this.#reconnects.inc(growth(output.reconnects, earlier?.reconnects))
       this.#lag.observe(output.lagMs)
     }
+    this.#sweep()
+  }
+
+  #sweep(): void {
+    const now = this.#nowMs()
+    if (now - this.#sweptAtMs < rememberedMs) return
+    this.#sweptAtMs = now
+    const live = new Set<string>()
+    for (const [id, { figures, atMs }] of this.#seen)
+      if (now - atMs > rememberedMs) this.#seen.delete(id)
+      else for (const output of Object.keys(figures.outputs)) live.add(output)
+    for (const id of this.#outputStates.keys()) if (!live.has(id)) this.#outputStates.delete(id)
   }
 
   #fresh(): InputFigures[] {
     const since = this.#nowMs() - freshMs
-    for (const [id, { atMs }] of this.#seen) if (atMs < since) this.#seen.delete(id)
-    return [...this.#seen.values()].map(({ figures }) => figures)
+    return [...this.#seen.values()].filter(({ atMs }) => atMs >= since).map(({ figures }) => figures)
   }
 
   #sum(of: (figures: InputFigures) => number): number {

@@ -34,7 +34,7 @@ async function project(store: MemoryStore, options: { clock?: ManualClock; log?:
     store,
     cipher,
     clock: options.clock ?? systemClock,
-    log: { info: write, warn: write, error: write },
+    log: { debug: write, info: write, warn: write, error: write },
     ownerIsAlive: () => true,
   })
   await projection.start(ending.signal)

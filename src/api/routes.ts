@@ -12,14 +12,20 @@ import type { SecretCipher } from '../model/live-input.ts'
 import type { AccountRegister } from './account-register.ts'
 import { addTokenRoutes, addUserRoutes, authenticateUser } from './account-routes.ts'
 import type { Principal, Right } from './accounts.ts'
+import type { Alerting } from './alerting.ts'
 import { authenticate } from './auth.ts'
 import { noRoute, notAuthenticated } from './envelope.ts'
+import { addEventRoutes } from './event-routes.ts'
+import type { EventStreams } from './events.ts'
 import type { IdempotencyKeys } from './idempotency.ts'
 import { addLiveInputRoutes } from './live-inputs.ts'
+import { addNotificationPolicyRoutes } from './notification-policies.ts'
 import { addOutputActionRoutes } from './output-actions.ts'
 import { addOutputRoutes } from './outputs.ts'
 import type { Projection } from './projection.ts'
 import { idParams } from './schemas.ts'
+import { addWebhookDeliveryRoutes } from './webhook-deliveries.ts'
+import { addWebhookDestinationRoutes } from './webhook-destinations.ts'
 import type { Wire } from './wire.ts'
 import type { Wishes } from './wishes.ts'
 
@@ -55,6 +61,8 @@ export type Parts = {
   readonly bus: Bus
   readonly cipher: SecretCipher
   readonly idempotencyKeys: IdempotencyKeys
+  readonly alerting: Alerting
+  readonly eventStreams: EventStreams
   readonly outputsMax: number
   readonly resumeSecondsMax: number
 }
@@ -78,6 +86,10 @@ export function addAccountRoutes(routes: AccountRoutes, register: AccountRegiste
     addOutputRoutes(routes, parts)
     addOutputActionRoutes(routes, parts)
     addTokenRoutes(routes, register)
+    addWebhookDestinationRoutes(routes, parts)
+    addNotificationPolicyRoutes(routes, parts)
+    addWebhookDeliveryRoutes(routes, parts)
+    addEventRoutes(routes, parts)
   })
 }
 

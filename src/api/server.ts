@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
@@ -17,15 +17,20 @@ import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { SecretCipher } from '../model/live-input.ts'
 import type { Store } from '../store/store.ts'
+import { logAccess } from './access-log.ts'
 import { AccountRegister, type FirstAccount } from './account-register.ts'
 import type { Principal } from './accounts.ts'
+import { Alerting } from './alerting.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
+import { EventStreams } from './events.ts'
 import { LatestFigures } from './figures.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
+import { Metrics, type WebhookOutcomes } from './metrics.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
+import { addPublicRoutes } from './public-routes.ts'
 import { limitRate } from './rate-limit.ts'
 import { addAccountRoutes, addAuthenticatedRoutes, type HttpRoutes } from './routes.ts'
 import { type IngestAddresses, Wire } from './wire.ts'
@@ -54,6 +59,8 @@ export type ApiOptions = {
   readonly ownerIsAlive: OwnerIsAlive
   /** What else must be up before /readyz says so. */
   readonly isReady?: () => boolean
+  /** Where a notifier runs: for the metrics. */
+  readonly webhooks?: () => WebhookOutcomes
   /** 0 to 1. */
   readonly random?: () => number
 }
@@ -97,6 +104,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
   const idempotencyKeys = new IdempotencyKeys(store, clock)
+  const eventStreams = new EventStreams(bus, clock, randomBytes(4).toString('hex'))
+  const metrics = new Metrics(bus, () => clock.monotonicMs(), options.webhooks)
   let isClosing = false
   const ready = () => !isClosing && projection.isCurrent() && register.isCurrent() && (options.isReady?.() ?? true)
 
@@ -127,6 +136,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) routes.push({ method: one, path: url })
   })
+  logAccess(app, log, metrics)
   app.decorateRequest('sentBody', undefined)
   // Set before any handler runs that reads it.
   app.decorateRequest('principal', null as unknown as Principal)
@@ -146,10 +156,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
   })
 
-  app.get('/healthz', () => ({ status: 'ok' }))
-  app.get('/readyz', (_request, reply) =>
-    ready() ? { status: 'ready' } : reply.code(503).send({ status: 'starting or stopping' }),
-  )
+  addPublicRoutes(app, { projection, metrics, ready })
   await app.register(
     async (scope) => {
       const all = scope as unknown as HttpRoutes
@@ -165,6 +172,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
           bus,
           cipher,
           idempotencyKeys,
+          alerting: new Alerting({ store, cipher, clock, log }),
+          eventStreams,
           outputsMax: limits.outputsMax,
           resumeSecondsMax: limits.resumeSecondsMax,
         }),
@@ -199,6 +208,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     inject: (request) => app.inject(request),
     async close() {
       isClosing = true
+      // They would never end by themselves.
+      eventStreams.close()
       const servers = [app.server, ...tlsServers]
       const cancel = clock.after(closeMsMax, () => {
         for (const server of servers) server.closeAllConnections()
@@ -211,6 +222,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       // Only now: what is under way waits for the projection.
       figures.close()
       idempotencyKeys.close()
+      metrics.close()
       ending.abort()
     },
     [Symbol.asyncDispose]: () => api.close(),

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { changeSentence, readSentence } from '../../src/api/access-log.ts'
 import type { WireLiveInput } from '../../src/api/schemas.ts'
 import { type Api, type ApiOptions, createApi } from '../../src/api/server.ts'
 import type { Cancel, Clock } from '../../src/clock.ts'
@@ -14,7 +15,11 @@ export const token = 'a-token-for-tests'
 export const unknownId = 'f'.repeat(32)
 export const inputsPath = `/client/v4/accounts/${account}/stream/live_inputs`
 
-export type LogLine = { readonly level: 'info' | 'warn' | 'error'; readonly fields: object; readonly sentence: string }
+export type LogLine = {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly fields: object
+  readonly sentence: string
+}
 
 /** An API on a store in memory, with everything that a test may want to hold on to. */
 export type ApiFixture = AsyncDisposable & {
@@ -23,6 +28,8 @@ export type ApiFixture = AsyncDisposable & {
   readonly bus: MemoryBus
   readonly cipher: SecretCipher
   readonly log: readonly LogLine[]
+  /** The log's lines about each request, which are not in `log`. */
+  readonly accessLog: readonly LogLine[]
   /** A request with the token. `body` is sent as JSON, or as it is when it is a text. */
   call(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'HEAD' | 'OPTIONS' | 'PATCH',
@@ -62,13 +69,16 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
   const bus = new MemoryBus()
   const cipher = options.cipher ?? new SecretBox(randomBytes(32))
   const log: LogLine[] = []
+  const accessLog: LogLine[] = []
   const writer = (level: LogLine['level']) => (fields: object, sentence: string) => {
-    log.push({ level, fields, sentence })
+    const isAccess = sentence === changeSentence || sentence === readSentence
+    const lines = isAccess ? accessLog : log
+    lines.push({ level, fields, sentence })
   }
   const api = await createApi({
     bus,
     clock: systemClock,
-    log: { info: writer('info'), warn: writer('warn'), error: writer('error') },
+    log: { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') },
     first: { account, token: new Secret(token) },
     addresses: () => ({ rtmpUrl: 'rtmp://localhost:1935/live/', rtmpsUrl: 'rtmps://localhost:1936/live/' }),
     limits: { liveInputsMax: 1000, outputsMax: 50, resumeSecondsMax: 15 },
@@ -97,6 +107,7 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
     bus,
     cipher,
     log,
+    accessLog,
     call,
     async result(method, path, body) {
       const answer = await call(method, path, body)

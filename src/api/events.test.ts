@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import { get, type IncomingMessage } from 'node:http'
+import { test } from 'node:test'
+import { type ApiFixture, account, inputsPath, startApi, token } from '../../test/support/api-fixture.ts'
+import type { AccountId, LiveInputId } from '../model/id.ts'
+import { figuresSubject, type InputFigures, inputStateSubject } from '../model/status.ts'
+
+type SentEvent = { readonly id?: string; readonly event: string; readonly data: Record<string, unknown> }
+
+const eventsPath = `/client/v4/accounts/${account}/stream/events`
+const stranger = 'e'.repeat(32) as AccountId
+
+/** One program that listens, until it is disposed of. */
+class Listener implements Disposable {
+  readonly #response: IncomingMessage
+  readonly #events: SentEvent[] = []
+  #text = ''
+  #wake = () => {}
+  readonly ended: Promise<void>
+
+  constructor(response: IncomingMessage) {
+    this.#response = response
+    this.ended = new Promise((resolve) => response.once('end', resolve).once('close', resolve))
+    response.setEncoding('utf8').on('data', (text: string) => {
+      const parts = (this.#text + text).split('\n\n')
+      this.#text = parts.pop() ?? ''
+      for (const part of parts) {
+        const fields = Object.fromEntries(part.split('\n').map((line) => line.split(/: ?(.*)/s).slice(0, 2)))
+        if (fields['event'] !== undefined)
+          this.#events.push({ ...fields, data: JSON.parse(fields['data']) } as unknown as SentEvent)
+      }
+      this.#wake()
+    })
+  }
+
+  get headers() {
+    return this.#response.headers
+  }
+
+  /** The next event of this name; those before it are passed over. */
+  async next(name: string): Promise<SentEvent> {
+    for (;;) {
+      const event = this.#events.shift()
+      if (event?.event === name) return event
+      if (event === undefined)
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#response.destroy()
+  }
+}
+
+async function listening(): Promise<ApiFixture & { port: number }> {
+  const server = await startApi()
+  const { port } = await server.api.listen('127.0.0.1', 0)
+  return Object.assign(server, { port })
+}
+
+function listen(port: number, query = '', headers: Record<string, string> = {}): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    const all = { authorization: `Bearer ${token}`, ...headers }
+    get({ host: '127.0.0.1', port, path: eventsPath + query, headers: all, agent: false }, (response) => {
+      if (response.statusCode === 200) resolve(new Listener(response))
+      else reject(new Error(`${response.statusCode}`))
+    }).once('error', reject)
+  })
+}
+
+function become(server: ApiFixture, state: string, of: AccountId = account): void {
+  const inputId = 'a'.repeat(32) as LiveInputId
+  const moment = { ingestProtocol: 'rtmp', state, reason: state, statusEnteredAt: '2026-01-02T03:04:05.678Z' } as const
+  const status = { current: { ...moment, statusLastSeen: moment.statusEnteredAt }, history: [] }
+  server.bus.publish(inputStateSubject(of, inputId), { accountId: of, inputId, status })
+}
+
+function figures(inputId: string, accountId = account): InputFigures {
+  const output = {
+    ...{ bitrateKbps: 2_000, bytesSent: 1, messagesSent: 1, droppedMessages: 0, droppedMs: 0, lagMs: 0 },
+    ...{ attempts: 1, reconnects: 0, connectedAt: '2026-01-02T03:04:05.678Z' },
+  }
+  return {
+    accountId,
+    inputId: inputId as LiveInputId,
+    at: '2026-01-02T03:04:05.678Z',
+    input: { bitrateKbps: 2_500, bytesReceived: 1, warnings: [] },
+    outputs: { one: output },
+  }
+}
+
+function tellFigures(server: ApiFixture, one: InputFigures): void {
+  server.bus.publish(figuresSubject(one.accountId, one.inputId), structuredClone(one) as never)
+}
+
+const stateOf = ({ data }: SentEvent) => (data['status'] as { current: { state: string } }).current.state
+
+test('changes of state are told as they happen, those of the own account alone', async () => {
+  await using server = await listening()
+  using listener = await listen(server.port)
+  assert.match(listener.headers['content-type'] ?? '', /^text\/event-stream/)
+  await listener.next('reset')
+  become(server, 'connected', stranger)
+  become(server, 'connected')
+  const event = await listener.next('input.status')
+  assert.equal(event.data['accountId'], account)
+  assert.equal(stateOf(event), 'connected')
+})
+
+test('who comes back is told what was missed, and who cannot be is told to list again', async () => {
+  await using server = await listening()
+  let lastId = ''
+  {
+    using listener = await listen(server.port)
+    await listener.next('reset')
+    become(server, 'connected')
+    lastId = (await listener.next('input.status')).id ?? ''
+  }
+  become(server, 'disconnected')
+  become(server, 'connected')
+  using back = await listen(server.port, '', { 'last-event-id': lastId })
+  assert.equal(stateOf(await back.next('input.status')), 'disconnected')
+  assert.equal(stateOf(await back.next('input.status')), 'connected')
+  for (const unknown of ['', 'nonsense', `other-1`, `${lastId}0`, `${lastId}999999999999999999999`]) {
+    using anew = await listen(server.port, '', { 'last-event-id': unknown })
+    await anew.next('reset')
+    // The list may be behind what happened a moment ago.
+    assert.equal(stateOf(await anew.next('input.status')), 'connected')
+  }
+})
+
+test('figures are of the live inputs that are named, else totals; never of another account', async () => {
+  await using server = await listening()
+  const [mine, other] = ['a'.repeat(32), 'b'.repeat(32)]
+  const foreign = 'c'.repeat(32)
+  for (const one of [figures(mine), figures(other), figures(foreign, stranger)]) tellFigures(server, one)
+  await new Promise(setImmediate)
+  using totals = await listen(server.port)
+  assert.deepEqual((await totals.next('totals')).data['inputs'], [
+    { inputId: mine, bitrateKbps: 2_500, outputs: 1, outputsUp: 1, egressKbps: 2_000 },
+    { inputId: other, bitrateKbps: 2_500, outputs: 1, outputsUp: 1, egressKbps: 2_000 },
+  ])
+  using named = await listen(server.port, `?inputs=${foreign},${other}`)
+  assert.deepEqual((await named.next('figures')).data, figures(other))
+  // Told again, a second later, though nothing came meanwhile.
+  assert.equal((await named.next('figures')).data['inputId'], other)
+})
+
+test('it takes a token of the account that may read', async () => {
+  await using server = await listening()
+  await assert.rejects(listen(server.port, '', { authorization: 'Bearer nobody' }), /403/)
+  const elsewhere = eventsPath.replace(account, stranger)
+  assert.equal((await server.call('GET', elsewhere)).status, 403)
+})
+
+test('who listens is let go when the token is revoked', async () => {
+  await using server = await listening()
+  const tokens = `/client/v4/accounts/${account}/tokens`
+  const made = await server.result<{ id: string; value: string }>('POST', tokens, {
+    name: 'watcher',
+    scopes: ['Stream Read'],
+  })
+  using listener = await listen(server.port, '', { authorization: `Bearer ${made.value}` })
+  await listener.next('reset')
+  assert.equal((await server.call('DELETE', `${tokens}/${made.id}`)).status, 200)
+  await listener.ended
+})
+
+test('the end of the server ends those who listen, and waits for none of them', async () => {
+  const server = await listening()
+  using listener = await listen(server.port)
+  await listener.next('reset')
+  const began = performance.now()
+  await server.api.close()
+  await listener.ended
+  assert.ok(performance.now() - began < 1_500)
+  assert.equal(server.bus.subscriberCount, 0)
+})
+
+test('HEAD has no body and no end to wait for, other methods are refused, and so are ids that are none', async () => {
+  await using server = await startApi()
+  const head = await server.call('HEAD', eventsPath)
+  assert.deepEqual([head.status, head.text], [200, ''])
+  assert.match(String(head.headers['content-type']), /^text\/event-stream/)
+  assert.equal((await server.call('POST', eventsPath)).status, 405)
+  for (const inputs of [
+    '',
+    'a',
+    `${'a'.repeat(32)},`,
+    Array.from({ length: 101 }, (_, n) => n.toString(16).padStart(32, '0')).join(),
+  ]) {
+    const { status, body } = await server.call('GET', `${eventsPath}?inputs=${inputs}`)
+    assert.deepEqual([status, body.errors[0]?.source?.pointer], [400, '/inputs'], inputs)
+  }
+})
+
+test('an account has a hundred listeners at most', async () => {
+  await using server = await listening()
+  const listeners = await Promise.all(Array.from({ length: 100 }, () => listen(server.port)))
+  await assert.rejects(listen(server.port), /429/)
+  const gone = listeners.pop()
+  gone?.[Symbol.dispose]()
+  for (;;)
+    try {
+      listeners.push(await listen(server.port))
+      break
+    } catch {
+      // The server has not seen yet that one is gone.
+    }
+  assert.match(String((await server.call('GET', inputsPath)).status), /200/)
+  for (const listener of listeners) listener[Symbol.dispose]()
+})

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
+import type { LiveInputId, OutputId } from '../model/id.ts'
+import { figuresSubject, type InputFigures, inputStateSubject, outputStateSubject } from '../model/status.ts'
+
+const inputId = 'a'.repeat(32) as LiveInputId
+const outputId = 'b'.repeat(32) as OutputId
+
+async function scrape(server: ApiFixture): Promise<string> {
+  await new Promise(setImmediate)
+  const answer = await server.api.inject({ method: 'GET', url: '/metrics' })
+  assert.equal(answer.statusCode, 200)
+  assert.match(String(answer.headers['content-type']), /^text\/plain/)
+  return answer.body
+}
+
+/** @returns undefined when there is no such line. */
+function seriesOf(text: string, series: string): number | undefined {
+  const line = text.split('\n').find((each) => each.startsWith(`stream_connect_${series} `))
+  return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1))
+}
+
+function tell(server: ApiFixture, bytesReceived: number, bytesSent: number, reconnects = 0): void {
+  const output = { bitrateKbps: 2_000, bytesSent, messagesSent: 1, droppedMessages: 3, droppedMs: 0, lagMs: 300 }
+  const figures: InputFigures = {
+    accountId: account,
+    inputId,
+    at: '2026-01-02T03:04:05.678Z',
+    input: { bitrateKbps: 2_500, bytesReceived, warnings: [] },
+    outputs: { [outputId]: { ...output, attempts: 1, reconnects } },
+  }
+  server.bus.publish(figuresSubject(account, inputId), figures as never)
+}
+
+test('what a broadcast counts is added up, across broadcasts and across a stall', async () => {
+  const clock = new ManualClock()
+  await using server = await startApi({ clock })
+  tell(server, 1_000, 900)
+  tell(server, 3_000, 2_800, 1)
+  let text = await scrape(server)
+  assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_000)
+  assert.equal(seriesOf(text, 'egress_bytes_total'), 2_800)
+  assert.equal(seriesOf(text, 'output_reconnects_total'), 1)
+  assert.equal(seriesOf(text, 'output_dropped_messages_total'), 3)
+  assert.equal(seriesOf(text, 'live_inputs'), 1)
+  assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 2_500)
+  assert.equal(seriesOf(text, 'egress_kilobits_per_second'), 2_000)
+  assert.equal(seriesOf(text, 'output_lag_milliseconds_bucket{le="250"}'), 0)
+  assert.equal(seriesOf(text, 'output_lag_milliseconds_bucket{le="500"}'), 2)
+  clock.advance(20_000)
+  text = await scrape(server)
+  assert.equal(seriesOf(text, 'live_inputs'), 0)
+  assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 0)
+  tell(server, 3_500, 3_000, 1)
+  assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_500)
+  // A new broadcast counts from 0.
+  tell(server, 200, 100)
+  assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_700)
+})
+
+test('states are counted with their reasons', async () => {
+  await using server = await startApi()
+  const status = (state: string, reason: string) => {
+    const moment = { ingestProtocol: 'rtmp', state, reason, statusEnteredAt: '2026-01-02T03:04:05.678Z' } as const
+    return { current: { ...moment, statusLastSeen: moment.statusEnteredAt }, history: [] }
+  }
+  const ids = { accountId: account, inputId }
+  server.bus.publish(inputStateSubject(account, inputId), { ...ids, status: status('connected', 'connected') })
+  for (const [state, reason] of [
+    ['connected', 'connected'],
+    ['reconnecting', 'connection_reset'],
+  ] as const)
+    server.bus.publish(outputStateSubject(account, inputId, outputId), {
+      ...ids,
+      outputId,
+      status: status(state, reason),
+    })
+  tell(server, 1, 1)
+  const text = await scrape(server)
+  assert.equal(seriesOf(text, 'live_input_state_changes_total{state="connected",reason="connected"}'), 1)
+  assert.equal(seriesOf(text, 'output_state_changes_total{state="reconnecting",reason="connection_reset"}'), 1)
+  assert.equal(seriesOf(text, 'live_outputs{state="reconnecting"}'), 1)
+  assert.equal(seriesOf(text, 'live_outputs{state="connected"}'), undefined)
+})
+
+test('requests are timed by route, and webhooks by outcome', async () => {
+  await using server = await startApi({ webhooks: () => ({ delivered: 5, retried: 2, failed: 1 }) })
+  const input = await server.result('POST', inputsPath)
+  await server.call('GET', `${inputsPath}/${input.uid}`)
+  await server.call('GET', `${inputsPath}/${input.uid}?with=query`)
+  await server.call('GET', '/client/v4/nowhere/in/particular')
+  let text = await scrape(server)
+  const route = '/client/v4/accounts/:account_id/stream/live_inputs/:input_id'
+  assert.equal(seriesOf(text, `http_request_seconds_count{method="GET",route="${route}",status="200"}`), 2)
+  assert.equal(seriesOf(text, 'http_request_seconds_count{method="GET",route="none",status="404"}'), 1)
+  assert.equal(seriesOf(text, 'webhook_attempts_total{outcome="delivered"}'), 5)
+  text = await scrape(server)
+  assert.equal(seriesOf(text, 'webhook_attempts_total{outcome="retried"}'), 2)
+  assert.ok((seriesOf(text, 'nodejs_eventloop_lag_seconds') ?? -1) >= 0)
+})
+
+test('there is no id, key, url or token in it', async () => {
+  await using server = await startApi()
+  const input = await server.result('POST', inputsPath)
+  const output = { url: 'rtmp://telling.example.com/app', streamKey: 'telling-key' }
+  await server.call('POST', `${inputsPath}/${input.uid}/outputs`, output)
+  await server.call('GET', `${inputsPath}/${input.uid}/outputs/telling`)
+  await server.call('GET', '/telling/path?telling=query')
+  tell(server, 1, 1)
+  const text = await scrape(server)
+  for (const secret of [input.uid, account, inputId, outputId, token, 'telling'])
+    assert.ok(!text.includes(secret), secret)
+})
+
+test('the dashboard for Grafana asks for what there is', async () => {
+  const path = new URL('../../docs/grafana-dashboard.json', import.meta.url)
+  const dashboard = JSON.parse(readFileSync(path, 'utf8')) as { panels: { targets?: { expr: string }[] }[] }
+  const asked = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
+  assert.ok(asked.length > 10)
+  await using server = await startApi({ webhooks: () => ({ delivered: 0, retried: 0, failed: 0 }) })
+  const text = await scrape(server)
+  for (const expression of asked)
+    for (const [name = ''] of expression.matchAll(/stream_connect_[a-z0-9_]+/g))
+      assert.match(text, new RegExp(`^# TYPE ${name.replace(/_(bucket|count|sum)$/, '')} `, 'm'), name)
+})
