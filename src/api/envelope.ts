@@ -11,7 +11,7 @@ export const apiErrorCodes = {
   7003: 'The path leads nowhere; perhaps an id in it is not one (ids are 32 hex characters).',
   9106: 'The request carries no authentication. Send `Authorization: Bearer <token>`.',
   10000: 'The token is not valid, has expired, or has no right to do this in this account.',
-  10003: 'There is no such live input, output or token in this account.',
+  10003: 'There is no such live input, output, token, webhook destination, policy or delivery in this account.',
   10005: 'The request cannot be carried out as it is. `message` says what to mend, `source.pointer` where.',
   10060: 'A number is out of its range. `message` names the range.',
   11408: 'The request did not arrive whole in time. Send it again.',
@@ -93,10 +93,14 @@ export function invalidBecause(errors: readonly ApiError[]): Refusal {
   return new Refusal(400, errors.slice(0, errorsMax))
 }
 
-/** 404 for a live input, output or token that does not exist, or belongs to another account: the two must look the same. */
-export function notFound(what: 'live input' | 'output' | 'token', id: string): Refusal {
+/** 404 for what does not exist, or belongs to another account: the two must look the same. */
+export function notFound(
+  what: 'live input' | 'output' | 'token' | 'webhook destination' | 'notification policy' | 'delivery',
+  id: string,
+): Refusal {
+  const list = what.endsWith('y') ? `${what.slice(0, -1)}ies` : `${what}s`
   return new Refusal(404, [
-    { code: 10003, message: `There is no ${what} ${id} in this account. The list of ${what}s shows those that exist.` },
+    { code: 10003, message: `There is no ${what} ${id} in this account. The list of ${list} shows those that exist.` },
   ])
 }
 

@@ -140,7 +140,7 @@ function sealed({ url, streamKey, username, password, tls }: Target, cipher: Sec
 }
 
 /** @throws Refusal 11429 */
-function takePlace(taken: Map<AccountId, number>, account: AccountId): Disposable {
+export function takePlace(taken: Map<AccountId, number>, account: AccountId): Disposable {
   const count = taken.get(account) ?? 0
   if (count >= testsAtOnceMax)
     throw tooMuch(
@@ -158,7 +158,7 @@ function takePlace(taken: Map<AccountId, number>, account: AccountId): Disposabl
 }
 
 /** Aborts when the client is gone before it has its answer. */
-function goneSignal(response: ServerResponse): AbortSignal {
+export function goneSignal(response: ServerResponse): AbortSignal {
   const gone = new AbortController()
   response.once('close', () => {
     if (!response.writableFinished) gone.abort()

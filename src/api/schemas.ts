@@ -28,7 +28,7 @@ export const accountParams = z.object({ account_id: id as unknown as z.ZodType<A
 export const inputParams = accountParams.extend({ input_id: id as unknown as z.ZodType<LiveInputId> })
 export const outputParams = inputParams.extend({ output_id: id as unknown as z.ZodType<OutputId> })
 /** The ids of every path, checked before anything else is. */
-export const idParams: readonly string[] = [...Object.keys(outputParams.shape), 'token_id']
+export const idParams: readonly string[] = [...Object.keys(outputParams.shape), 'token_id', 'webhook_id', 'policy_id']
 
 const boolean = z.boolean({ error: 'Must be true or false.' })
 
