@@ -7,6 +7,8 @@ const backMs = 200
 /** Assumed between the last message before a gap and the first one after it, until the feed has shown its own frame time. */
 const defaultFrameMs = 33
 const defaultSoundMs = 21
+/** Times are rounded: 33, 33 and 34 ms take turns, and the longest is a whole frame for whoever counts in frames. */
+const stepsKept = 3
 /** Sixteen B-frames in a row at 25 a second, which no encoder does. */
 const compositionMsMax = 640
 
@@ -22,7 +24,8 @@ export class Timeline {
   #newest = 0
   #begun = false
   #frameMs = defaultFrameMs
-  readonly #lastVideo = { time: Number.NaN, step: Number.NaN }
+  readonly #lastVideo = { time: Number.NaN }
+  readonly #steps: number[] = []
   /** When the last picture is over, B-frames put in their order. */
   #shownUntil = Number.NEGATIVE_INFINITY
   readonly #newestOnLane = new Float64Array(laneCountMax).fill(Number.NEGATIVE_INFINITY)
@@ -67,10 +70,12 @@ export class Timeline {
     this.advanceTo(time, lane, compositionMs)
     if (!isVideoFrame) return
     const step = time - this.#lastVideo.time
-    // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed. Times are rounded: 33 ms and 34 ms
-    // take turns, and the longer one is a whole frame for whoever counts in frames.
-    if (isFrameTime(step)) this.#frameMs = Math.max(step, isFrameTime(this.#lastVideo.step) ? this.#lastVideo.step : 0)
-    this.#lastVideo.step = step
+    // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed.
+    if (isFrameTime(step)) {
+      this.#steps.push(step)
+      if (this.#steps.length > stepsKept) this.#steps.shift()
+      this.#frameMs = Math.max(...this.#steps)
+    }
     this.#lastVideo.time = time
   }
 }
