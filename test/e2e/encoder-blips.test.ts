@@ -349,10 +349,12 @@ async function fight(scene: Scene): Promise<void> {
   await within('the refused one to be cut', refused.publisher.closed, 5_000)
   refused.publisher.vanish()
   await connection.receives(20, 'video')
-  const { warnings } = (await scene.server.input(at.uid))['health'] as unknown as {
-    warnings: { code: string; message: string }[]
-  }
-  assert.ok(warnings.some(({ code, message }) => code === 'encoders_fight' && /Stop one/.test(message)))
+  await waitFor('the warning', async () => {
+    const { warnings } = (await scene.server.input(at.uid))['health'] as unknown as {
+      warnings: { code: string; message: string }[]
+    }
+    return warnings.some(({ code, message }) => code === 'encoders_fight' && /Stop one/.test(message))
+  })
   await again.stop()
   assert.equal((await connection.ends()).goodbye, true)
   assertSmooth(connection, [1, 2, 3])
