@@ -32,6 +32,9 @@ test('an input is created with Cloudflare’s shape', async () => {
       created: '2026-01-02T03:04:05.678000Z',
       modified: '2026-01-02T03:04:05.678000Z',
       meta: { name: 'test stream 1' },
+      deleteRecordingAfterDays: null,
+      preferLowLatency: false,
+      recording: { mode: 'off', requireSignedURLs: false, allowedOrigins: null, hideLiveViewerCount: false },
       status: null,
       enabled: true,
     },
@@ -79,7 +82,8 @@ test('the list is a bare array of what tells inputs apart, the newest first, and
   )
   for (const item of list) {
     assert.equal(item.id, item.uid)
-    assert.deepEqual(Object.keys(item), ['uid', 'id', 'created', 'modified', 'meta', 'enabled'])
+    const names = ['uid', 'id', 'created', 'modified', 'meta', 'deleteRecordingAfterDays', 'enabled']
+    assert.deepEqual(Object.keys(item), names)
   }
   const counted = await server.call('GET', `${inputsPath}?include_counts=true`)
   assertMatches(successOf(liveInputList), counted.body)
@@ -134,7 +138,7 @@ test('modified stays as it is when a PUT changes nothing', async () => {
   assert.deepEqual(await server.result('POST', `${path}/enable`), created)
 })
 
-test('fields that have no effect yet are validated, kept, announced and not shown', async () => {
+test('fields that have no effect yet are validated, kept, announced and answered', async () => {
   await using server = await startApi()
   const recording = { mode: 'automatic', timeoutSeconds: 10, requireSignedURLs: false }
   const { body } = await server.call('POST', inputsPath, {
@@ -162,6 +166,20 @@ test('fields that have no effect yet are validated, kept, announced and not show
     deleteRecordingAfterDays: null,
   })
   assert.deepEqual(await kept(), { recording: { mode: 'off', requireSignedURLs: false }, defaultCreator: 'someone' })
+  const { defaultCreator, ...answered } = await server.result('GET', `${inputsPath}/${input.uid}`)
+  assert.equal(defaultCreator, 'someone')
+  assert.deepEqual(answered.recording, {
+    ...{ mode: 'off', requireSignedURLs: false, allowedOrigins: null, hideLiveViewerCount: false },
+  })
+  assert.equal(answered.deleteRecordingAfterDays, null)
+})
+
+test('what was read and is sent back changes nothing, and there is nothing to announce', async () => {
+  await using server = await startApi()
+  const created = await server.result('POST', inputsPath, { meta: { name: 'one' } })
+  const { body } = await server.call('PUT', `${inputsPath}/${created.uid}`, created)
+  assert.deepEqual(body.result, created)
+  assert.deepEqual(body.messages, [])
 })
 
 test('enable, disable and rotate_keys', async () => {

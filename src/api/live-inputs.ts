@@ -3,14 +3,15 @@ import { type AccountId, type LiveInputId, newLiveInputId } from '../model/id.ts
 import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
 import { keyOfDeleted, notFound, noticeCode, success } from './envelope.ts'
-import { after, keep, noticesOn } from './kept.ts'
+import { after, keep, keptOnWire, noticesOn } from './kept.ts'
+import { included, listQuery, pageOf } from './listing.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
   accountParams,
   deleted,
   inputParams,
   type LiveInputBody,
-  listQuery,
+  listInfo,
   liveInputAnswer,
   liveInputBody,
   liveInputList,
@@ -20,17 +21,27 @@ import {
 import type { Edit } from './wishes.ts'
 
 const collection = '/accounts/:account_id/stream/live_inputs'
+const listAnswer = successOf(liveInputList).extend({ result_info: listInfo.optional() })
 const one = `${collection}/:input_id`
 const effective = ['meta', 'enabled', 'reconnectWindowSeconds', 'reconnectWindowOnStopSeconds', 'holdPicture']
 
 export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, wire, idempotencyKeys }: Parts): void {
   routes.get(
     collection,
-    { schema: { params: accountParams, querystring: listQuery, response: { 200: successOf(liveInputList) } } },
-    (request) => {
-      const items = projection.list(request.params.account_id).map((input) => wire.liveInputItem(input))
-      const counted = request.query.include_counts === 'true' || request.query.include_counts === '1'
-      return success(counted ? { liveInputs: items, range: items.length, total: items.length } : items)
+    { schema: { params: accountParams, querystring: listQuery, response: { 200: listAnswer } } },
+    ({ params: { account_id }, query }) => {
+      const page = pageOf(projection.list(account_id), query)
+      const extras = included(query)
+      const items = page.inputs.map((input) => wire.liveInputItem(input, extras))
+      const { include_counts, ...ours } = query
+      const counted = include_counts === 'true' || include_counts === '1'
+      const answer = success(counted ? { liveInputs: items, range: items.length, total: page.total } : items)
+      if (Object.keys(ours).length === 0) return answer
+      const { total, cursor } = page
+      return {
+        ...answer,
+        result_info: { count: items.length, total_count: total, ...(cursor !== undefined && { cursor }) },
+      }
     },
   )
 
@@ -148,6 +159,7 @@ function holdingOf(body: LiveInputBody, before: Holding): Holding {
 
 /** All that a body can change; no secrets, which look alike to a comparison. */
 function settingsOf(input: LiveInput): object {
-  const { meta, enabled, kept = {} } = input
-  return { meta, enabled, kept, ...holdingOf({}, input) }
+  const { meta, enabled, kept } = input
+  // As it is answered: who sends back what was read has changed nothing.
+  return { meta, enabled, kept: keptOnWire(kept), ...holdingOf({}, input) }
 }

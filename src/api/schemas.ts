@@ -182,10 +182,6 @@ export const outputTest = z.object(
 export const outputTestFields: readonly string[] = Object.keys(outputTest.shape)
 export type OutputTest = z.output<typeof outputTest>
 
-export const listQuery = z.object({
-  include_counts: z.enum(['true', 'false', '1', '0'], { error: 'Must be true or false.' }).optional(),
-})
-
 // Answers.
 
 const moment = z.object({
@@ -240,6 +236,15 @@ const inputHealth = z.object({
 const stamp = z.iso.datetime({ precision: 6 })
 const endpoint = z.object({ url: z.string(), streamKey: z.string() })
 
+/** Kept and answered; nothing is recorded yet. */
+const recordingAnswer = z.strictObject({
+  mode: z.enum(['off', 'automatic']),
+  requireSignedURLs: z.boolean(),
+  allowedOrigins: z.array(z.string()).nullable(),
+  hideLiveViewerCount: z.boolean(),
+  timeoutSeconds: z.number().optional(),
+})
+
 export const liveInputAnswer = z.strictObject({
   uid: id,
   rtmps: endpoint.optional(),
@@ -247,6 +252,10 @@ export const liveInputAnswer = z.strictObject({
   created: stamp,
   modified: stamp,
   meta: z.record(z.string(), z.json()),
+  defaultCreator: z.string().optional(),
+  deleteRecordingAfterDays: z.number().nullable(),
+  preferLowLatency: z.boolean(),
+  recording: recordingAnswer,
   status,
   enabled: z.boolean(),
   keysRotatedAt: stamp.optional(),
@@ -264,7 +273,11 @@ export const liveInputItem = z.strictObject({
   created: stamp,
   modified: stamp,
   meta: z.record(z.string(), z.json()),
+  deleteRecordingAfterDays: z.number().nullable(),
   enabled: z.boolean(),
+  /** Both only where `include` asks for them. */
+  status: status.optional(),
+  health: inputHealth.optional(),
 })
 export type WireLiveInputItem = z.output<typeof liveInputItem>
 
@@ -272,6 +285,15 @@ export const liveInputList = z.union([
   z.array(liveInputItem),
   z.strictObject({ liveInputs: z.array(liveInputItem), range: z.int(), total: z.int() }),
 ])
+
+/** Only where the list was asked with `search`, `sort`, `limit`, `cursor` or `include`. */
+export const listInfo = z.strictObject({
+  /** On this page, and on all pages. */
+  count: z.int(),
+  total_count: z.int(),
+  /** Of the next page; absent on the last. */
+  cursor: z.string().optional(),
+})
 
 export const outputAnswer = z.strictObject({
   uid: id,

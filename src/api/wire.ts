@@ -1,6 +1,7 @@
 import type { WireStatus } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
 import type { LatestFigures } from './figures.ts'
+import { keptOnWire } from './kept.ts'
 import type { Projection } from './projection.ts'
 import type { WireLiveInput, WireLiveInputItem, WireOutput } from './schemas.ts'
 
@@ -30,7 +31,7 @@ export class Wire {
       created: input.created,
       modified: input.modified,
       meta: input.meta,
-      ...keptOnWire(input),
+      ...keptOnWire(input.kept),
       status: this.#projection.status(input.uid)?.status ?? null,
       enabled: input.enabled,
       ...(input.keysRotatedAt !== undefined && { keysRotatedAt: input.keysRotatedAt }),
@@ -43,15 +44,19 @@ export class Wire {
     }
   }
 
-  liveInputItem(input: LiveInput): WireLiveInputItem {
+  /** @param included what else the item shall hold. */
+  liveInputItem(input: LiveInput, included?: ReadonlySet<'status' | 'health'>): WireLiveInputItem {
+    const health = included?.has('health') ? this.#figures.ofInput(input.uid) : undefined
     return {
       uid: input.uid,
       id: input.uid,
       created: input.created,
       modified: input.modified,
       meta: input.meta,
-      ...keptOnWire(input),
+      deleteRecordingAfterDays: keptOnWire(input.kept).deleteRecordingAfterDays,
       enabled: input.enabled,
+      ...(included?.has('status') && { status: this.#projection.status(input.uid)?.status ?? null }),
+      ...(health && { health }),
     }
   }
 
@@ -82,12 +87,4 @@ function statusAsWanted({ enabled }: Output, status: WireStatus): WireStatus {
   const { current, history } = status
   if (current.state !== 'disconnected' || (current.reason === 'disabled') === !enabled) return status
   return { current: { ...current, reason: enabled ? 'client_disconnect' : 'disabled' }, history }
-}
-
-/**
- * Which of the fields that are kept for later (recording, defaultCreator, …) an answer shows: none, as long as they have no
- * effect. An answer that showed `recording: {mode: "automatic"}` would promise a recording that nobody makes.
- */
-function keptOnWire(_input: LiveInput): Record<never, never> {
-  return {}
 }
