@@ -1,4 +1,5 @@
 import { constants } from 'node:os'
+import { inspect } from 'node:util'
 import type { App, Started } from './app.ts'
 import { commandsHelp, isCommand, runCommand } from './cli/cli.ts'
 import { systemClock } from './clock.ts'
@@ -15,9 +16,11 @@ const drainMs = 2_000
 const exitMs = 4_500
 
 const app = await start(process.argv.slice(2)).catch((error: unknown) => {
-  if (!(error instanceof CodedError)) throw error
-  process.stderr.write(`${error.message}\n`)
-  process.exit(startFailedStatus)
+  const isExpected = error instanceof CodedError
+  // Thrown on, it would meet the handler below, and the process would end with 0.
+  const words = isExpected ? error.message : `The server could not start, by a mistake of ours: ${inspect(error)}`
+  process.stderr.write(`${words}\n`)
+  process.exit(isExpected ? startFailedStatus : 1)
 })
 if (app !== undefined) endOnSignal(app.app, app.log)
 

@@ -158,6 +158,8 @@ export class ServerUnderTest implements AsyncDisposable {
       'the server to be ready',
       async () => {
         if (program.exit) return true
+        // Its own words first: on a port that was taken meanwhile, another server would answer.
+        if (!program.output.includes(this.accountId)) return false
         return (await fetch(`${this.origin}/readyz`, { headers: { connection: 'close' } })).status === 200
       },
       this.#options.readyDeadlineMs ?? 10_000,
