@@ -159,7 +159,7 @@ export class ServerUnderTest implements AsyncDisposable {
       async () => {
         if (program.exit) return true
         // Its own words first: on a port that was taken meanwhile, another server would answer.
-        if (!program.output.includes(this.accountId)) return false
+        if (main === mainFile && !program.output.includes(this.accountId)) return false
         return (await fetch(`${this.origin}/readyz`, { headers: { connection: 'close' } })).status === 200
       },
       this.#options.readyDeadlineMs ?? 10_000,
