@@ -103,12 +103,10 @@ export async function startRun(
   try {
     await waitFor(
       'the server to print its curl line',
-      () => {
-        if (program.exit) throw new Error(`it ended with ${program.exit.code ?? program.exit.signal}`)
-        return /^ {2}curl .*\n/m.test(program.output)
-      },
+      () => program.exit !== undefined || /^ {2}curl .*\n/m.test(program.output),
       options.deadlineMs ?? 15_000,
     )
+    if (program.exit) throw new Error(`the server ended with ${program.exit.code ?? program.exit.signal}`)
   } catch (error) {
     await dispose()
     throw new Error(`${(error as Error).message}:\n${program.output.slice(-4_000)}`)
