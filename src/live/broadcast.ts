@@ -306,7 +306,7 @@ const stagedMax = 40
  * its headers are remembered and the rest is left out, so that the destinations see whole groups of pictures.
  */
 export class PublisherFeed {
-  readonly #broadcast: Broadcast
+  #broadcast: Broadcast
   readonly #media = newMediaMessage()
   readonly #staged: Staged[] = []
   #clock: PublisherClock | undefined
@@ -339,6 +339,14 @@ export class PublisherFeed {
   end(): void {
     this.#open = false
     this.#staged.length = 0
+  }
+
+  /** Into a broadcast of its own, which is new: there is nothing to wait for. */
+  enter(broadcast: Broadcast): void {
+    this.#broadcast = broadcast
+    this.#admitted = true
+    this.#clock = undefined
+    for (const staged of this.#staged.splice(0)) this.#append(staged.media, staged.type, staged.body, staged.timestamp)
   }
 
   /** Back to before the first key frame: something else has been put into the broadcast meanwhile. */

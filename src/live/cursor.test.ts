@@ -340,3 +340,27 @@ test('whatever starts, stalls, jumps and overtaking do: what arrives is the sour
     { numRuns: 400 },
   )
 })
+
+test('a flood of tiny key frames and headers is held within the memory of the log, and costs the same for each', () => {
+  const bytesMax = 16 * 1024 * 1024
+  // A slab goes as a whole, with the 16,384 messages of this kind that it holds.
+  const oneSlabBytesMax = 6 * 1024 * 1024
+  const { log } = makeLog(60_000, bytesMax)
+  const others = Array.from({ length: 32 }, (_, track) => ({
+    slot: `audio:${track}`,
+    lane: lanes.audio,
+    type: 8,
+    body: bodyOf(track, 5),
+  }))
+  // All at one time, so that nothing goes for its age.
+  for (let number = 0; number < 300_000; number++) {
+    const body = bodyOf(number, 8)
+    const headers = number % 3 === 0 ? [{ slot: 'video:0', lane: lanes.video, type: 9, body }, ...others] : undefined
+    log.append(lanes.video, 9, 0, messageFlags.video | messageFlags.key, body, headers)
+    assert(log.bytes <= bytesMax + oneSlabBytesMax)
+  }
+  const kept = log.nextSequence - log.firstSequence
+  assert(kept > 16_384 && kept < 70_000, `${kept} messages`)
+  assert.equal(log.newestKey, log.nextSequence - 1)
+  assert.equal(log.headersAt(log.firstSequence)[0]?.slot, 'video:0')
+})

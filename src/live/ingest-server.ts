@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions, type Server as TlsServer } from 'node:tls'
-import type { Clock } from '../clock.ts'
+import type { Cancel, Clock } from '../clock.ts'
 import { CodedError, type IngestErrorCode, sentenceOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { acceptPublish, handlePublisherCommand, type PublishRequest, sendEnd } from '../rtmp/accept-publish.ts'
@@ -18,6 +18,11 @@ const tlsHandshakeMs = 5_000
 const idleMs = 60_000
 /** After the last words, for the encoder to close; then it is cut. */
 const farewellMs = 1_000
+/**
+ * Messages of media, on the average of a second, at whatever bitrate. Sixteen tracks of video and sixteen of audio have 1,700; a message
+ * of a few bytes costs the log and every output as much work as a frame.
+ */
+const messagesPerSecondMax = 10_000
 /** Connections that have not published yet, from everywhere: each may hold some hundred kilobytes. */
 const unpublishedMax = 1_000
 
@@ -237,31 +242,48 @@ class Pace {
   readonly #clock: Clock
   readonly #bytesPerSecond: number
   #left: number
-  #resume = () => {}
+  #filledAtMs: number
+  #cancelWait: Cancel | undefined
 
   constructor(socket: Socket, clock: Clock, kbps: number) {
     this.#socket = socket
     this.#clock = clock
     this.#bytesPerSecond = (kbps * 1000) / 8
     this.#left = this.#bytesPerSecond
-    this.#refillAtMs = clock.monotonicMs()
+    this.#filledAtMs = clock.monotonicMs()
   }
-  #refillAtMs: number
 
+  /** A small message counts as its share of messagesPerSecondMax. */
   spend(bytes: number): void {
-    this.#left -= bytes
-    if (this.#left > 0) return
-    const now = this.#clock.monotonicMs()
-    const earned = ((now - this.#refillAtMs) / 1000) * this.#bytesPerSecond
-    this.#refillAtMs = now
-    this.#left = Math.min(this.#bytesPerSecond, this.#left + earned)
+    this.#left -= Math.max(bytes, this.#bytesPerSecond / messagesPerSecondMax)
+    // While it waits, what had been read already only adds to the debt.
+    if (this.#left > 0 || this.#cancelWait !== undefined) return
+    this.#fill()
     if (this.#left > 0) return
     this.#socket.pause()
-    this.#resume = this.#clock.after((-this.#left / this.#bytesPerSecond) * 1000 + 10, () => this.#socket.resume())
+    this.#wait()
   }
 
   stop(): void {
-    this.#resume()
+    this.#cancelWait?.()
+    this.#cancelWait = undefined
+  }
+
+  #wait(): void {
+    const debtMs = (-this.#left / this.#bytesPerSecond) * 1000
+    this.#cancelWait = this.#clock.after(debtMs + 10, () => {
+      this.#cancelWait = undefined
+      this.#fill()
+      if (this.#left > 0) this.#socket.resume()
+      else this.#wait()
+    })
+  }
+
+  #fill(): void {
+    const now = this.#clock.monotonicMs()
+    const earned = ((now - this.#filledAtMs) / 1000) * this.#bytesPerSecond
+    this.#filledAtMs = now
+    this.#left = Math.min(this.#bytesPerSecond, this.#left + earned)
   }
 }
 

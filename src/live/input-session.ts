@@ -230,7 +230,9 @@ export class InputSession {
 
   #hold(windowMs = this.#windowMs('vanished')): void {
     const end = () => {
-      this.#cutPublishers('publisher_idle')
+      this.#publisher?.feed.end()
+      this.#publisher?.publisher.cut('publisher_idle')
+      this.#publisher = undefined
       this.#endBroadcast({ atEdge: true, withinMs: drainMs, state: 'idle' })
     }
     if (windowMs <= 0) {
@@ -275,10 +277,12 @@ export class InputSession {
     const gone = [...this.#outputs.keys()].map((id) => this.#stopOutput(id, ending))
     void Promise.all(gone).then(() => broadcast.close())
     this.#become({ name: 'disconnected' }, false)
-    // A candidate that waited for its key frame begins a broadcast of its own.
     const candidate = this.#candidate
-    this.#candidate = undefined
-    candidate?.publisher.cut('publisher_replaced')
+    if (candidate === undefined) return
+    // An encoder that still waits for its first key frame begins a broadcast of its own.
+    this.#broadcast = this.#open()
+    candidate.feed.enter(this.#broadcast)
+    this.#admit(candidate)
   }
 
   /** Makes the running outputs those of the wish. Nothing is touched that stays as it is. */

@@ -31,13 +31,21 @@ export const messageFlags = {
   special: 16,
 } as const
 
+/**
+ * What a message costs besides its bytes, so that a flood of tiny ones does not get around `bytesMax`: its entry in the index (27
+ * bytes, twice while the ring is half full) and in the list of key frames; and, when it changes the headers, a list of up to 33
+ * of them, with an object and a buffer for the new one.
+ */
+const entryBytes = 64
+const headerChangeBytes = 768
+
 /** A delta of 0xFFFFFF or more would need an extended timestamp, which the shared bytes never have. */
 const sharedDeltaMax = 0xfffffe
 
 export type MediaLogLimits = {
   /** Media time that is kept, milliseconds (BUFFER_MS). */
   readonly durationMsMax: number
-  /** Memory that is kept, bytes (BUFFER_MB). */
+  /** Memory that is kept, bytes (BUFFER_MB); the index counts, too. */
   readonly bytesMax: number
 }
 
@@ -79,7 +87,9 @@ export class MediaLog implements Trimmable {
   /** Key frames in the log, oldest first. */
   readonly #keys: number[] = []
   /** The headers in force from a sequence on, oldest first; the first one is in force at the first message. */
-  readonly #headerChanges: { sequence: number; headers: MediaHeaders }[] = []
+  readonly #headerChanges: { sequence: number; headers: MediaHeaders; bytes: number }[] = []
+  /** Bodies of the headers in #headerChanges, and what else each change costs. */
+  #headerBytes = 0
   #newestTimestamp = 0
 
   /** Newest sequence and timestamp of each lane; −1 and NaN before the first. */
@@ -116,8 +126,10 @@ export class MediaLog implements Trimmable {
   get newestKey(): number | undefined {
     return this.#keys.at(-1)
   }
+  /** Memory: slabs, index and headers. */
   get bytes(): number {
-    return this.#slabs.length * slabBytes
+    const entries = this.#nextSequence - this.#firstSequence
+    return this.#slabs.length * slabBytes + entries * entryBytes + this.#headerBytes
   }
 
   positionOf(sequence: number): number {
@@ -236,7 +248,12 @@ export class MediaLog implements Trimmable {
     this.#newestTimestampOnLane[lane] = time
     if (time > this.#newestTimestamp || sequence === this.#firstSequence) this.#newestTimestamp = time
     if (flags & messageFlags.key) this.#keys.push(sequence)
-    if (headers) this.#headerChanges.push({ sequence, headers })
+    if (headers) {
+      // The bytes of this message stand for the new header's: it was the one that changed.
+      const bytes = headerChangeBytes + body.length
+      this.#headerChanges.push({ sequence, headers, bytes })
+      this.#headerBytes += bytes
+    }
 
     this.#writeHeader(sequence, chunkStreamOf(lane), delta, body.length, type)
     this.#writeBody(sequence, chunkStreamOf(lane), body)
@@ -303,8 +320,11 @@ export class MediaLog implements Trimmable {
     const first = this.#slabs[1]!.firstSequence
     for (const reader of this.#readers) reader.overtakenBy(first)
     this.#firstSequence = first
-    while (this.#keys.length > 0 && this.#keys[0]! < first) this.#keys.shift()
-    while (this.#headerChanges.length > 1 && this.#headerChanges[1]!.sequence <= first) this.#headerChanges.shift()
+    // In one cut each: a slab may hold ten thousand tiny key frames, and each shift() moves all that follow.
+    const gone = countWhile(this.#keys, (sequence) => sequence < first)
+    this.#keys.splice(0, gone)
+    const later = countWhile(this.#headerChanges, ({ sequence }) => sequence <= first)
+    for (const { bytes } of this.#headerChanges.splice(0, Math.max(0, later - 1))) this.#headerBytes -= bytes
     const oldest = this.#slabs.shift()!
     this.#pool.release(oldest)
   }
@@ -385,7 +405,7 @@ export class MediaLog implements Trimmable {
       const next = this.#slabs[1]
       if (next === undefined || next.firstSequence >= this.#nextSequence) return
       const tooLong = this.#newestTimestamp - this.timestampOf(next.firstSequence) >= this.#limits.durationMsMax
-      const tooLarge = this.#slabs.length * slabBytes > this.#limits.bytesMax
+      const tooLarge = this.bytes > this.#limits.bytesMax
       if (!tooLong && !tooLarge) return
       this.trimOldestSlab()
     }
@@ -407,4 +427,10 @@ export class MediaLog implements Trimmable {
     this.#types = grow(this.#types, new Uint8Array(capacity))
     this.#capacity = capacity
   }
+}
+
+/** How many items at the start fit. */
+function countWhile<Item>(items: readonly Item[], fits: (item: Item) => boolean): number {
+  const end = items.findIndex((item) => !fits(item))
+  return end < 0 ? items.length : end
 }
