@@ -166,14 +166,14 @@ test('whatever is sent, to whatever route, is answered in the envelope, never wi
   const routes = (await routesOf()).filter(({ path }) => !path.endsWith('/stream/events'))
   assert.ok(routes.length > 50)
   const statuses = new Set<number>()
-  for (const { method, path } of routes) {
+  for (const [seed, { method, path }] of routes.entries()) {
     // Anew for each: what one deletes, another needs.
     await using server = await seeded()
     const inPath = path
       .split('/')
       .map((token) => (token.startsWith(':') ? idFor(token.slice(1), server) : fc.constant(token)))
     const request = fc.record({ url: fc.tuple(...inPath).map((tokens) => tokens.join('/')), query, body })
-    for (const one of fc.sample(request, { numRuns: requestsPerRoute, seed: 1 }))
+    for (const one of fc.sample(request, { numRuns: requestsPerRoute, seed }))
       statuses.add(await check(server, method, one))
   }
   for (const status of [200, 400, 403, 404, 405, 413]) assert.ok(statuses.has(status), `none was ${status}`)
