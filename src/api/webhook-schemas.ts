@@ -204,7 +204,7 @@ export const deliveryAnswer = z.strictObject({
   attempts: z.int(),
   created_at: time,
   next_attempt_at: time.optional(),
-  /** A later event overtook it, or it a later one: see docs/webhooks.md. */
+  /** It was sent while an earlier event of the same live input was still failing. */
   out_of_order: z.boolean(),
   last_outcome: outcome.optional(),
   /** What is sent. */
