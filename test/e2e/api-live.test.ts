@@ -136,7 +136,11 @@ test('an input and its output through a whole broadcast', { timeout }, async () 
   assert.ok(!('statusLastSeen' in history[0]!))
   assert.ok(Date.parse(history[0]!.statusEnteredAt) >= began - 1)
 
-  const now = await server.input(input.uid)
+  // Told last of all figures: the pace of a feed shows only after some seconds.
+  const now = await waitFor('the upload ratio', async () => {
+    const read = await server.input(input.uid)
+    return (read['health'] as unknown as Partial<InputHealth> | undefined)?.uploadRatio !== undefined && read
+  })
   assert.equal(words(statusOf(now)?.current), 'connected/connected')
   assert.deepEqual(statusOf(now)?.history, [])
   const inputHealth = now['health'] as unknown as InputHealth

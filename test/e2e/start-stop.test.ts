@@ -244,7 +244,7 @@ async function installedCopy(folder: string): Promise<void> {
   for (const inner of ['', '.bin']) {
     await mkdir(join(here, inner), { recursive: true })
     for (const entry of await readdir(join(there, inner), { withFileTypes: true })) {
-      if (entry.name === '.bin') continue
+      if (entry.name === '.bin' || entry.name === '.cache') continue
       const [from, to] = [join(there, inner, entry.name), join(here, inner, entry.name)]
       await (entry.isFile() ? copyFile(from, to) : symlink(from, to))
     }
