@@ -7,6 +7,7 @@ import { acceptPublish, handlePublisherCommand, type PublishRequest, sendEnd } f
 import { publisherLimits, unknownPeerLimits } from '../rtmp/chunk-reader.ts'
 import { ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
 import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
+import { Doorkeeper } from './doorkeeper.ts'
 import type { Publisher } from './input-session.ts'
 import type { Supervisor } from './supervisor.ts'
 
@@ -23,8 +24,8 @@ const farewellMs = 1_000
  * of a few bytes costs the log and every output as much work as a frame.
  */
 const messagesPerSecondMax = 10_000
-/** Connections that have not published yet, from everywhere: each may hold some hundred kilobytes. */
-const unpublishedMax = 1_000
+/** Connections that have not published yet, from everywhere and from one address; a studio behind one address has some dozen encoders. */
+const unpublished = { max: 1_000, perAddressMax: 200 }
 
 export type IngestParts = {
   readonly supervisor: Supervisor
@@ -48,7 +49,9 @@ export class IngestServer {
   readonly #parts: IngestParts
   readonly #servers: Server[] = []
   readonly #sockets = new Set<Socket>()
-  #unpublished = 0
+  readonly #door = new Doorkeeper(unpublished)
+  /** Places of sockets whose TLS handshake is under way, by address and port. */
+  readonly #securing = new Map<string, () => void>()
 
   constructor(parts: IngestParts) {
     this.#parts = parts
@@ -63,6 +66,7 @@ export class IngestServer {
             { ...tls, noDelay: true, minVersion: 'TLSv1.2', handshakeTimeout: tlsHandshakeMs },
             (socket) => this.#welcome(socket),
           )
+    if (tls !== undefined) server.on('connection', (raw) => this.#watchHandshake(raw))
     // Scanners and wrong protocols: the socket is closed by Node, and there is nothing more to say.
     server.on('tlsClientError', () => {})
     await new Promise<void>((resolve, reject) => {
@@ -97,14 +101,13 @@ export class IngestServer {
 
   #welcome(socket: Socket): void {
     socket.on('error', () => {})
-    if (this.#unpublished >= unpublishedMax) {
+    const published = this.#securing.get(endOf(socket)) ?? this.#door.enter(socket.remoteAddress ?? '')
+    if (published === undefined) {
       socket.destroy()
       return
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    this.#unpublished++
-    const published = once(() => this.#unpublished--)
     const log = this.#parts.log.child({ remote: socket.remoteAddress ?? '' })
     this.#session(socket, log, published)
       .catch((error) => log.error({ err: error }, 'an ingest session failed in a way that is a mistake of ours'))
@@ -112,6 +115,23 @@ export class IngestServer {
         published()
         socket.destroy()
       })
+  }
+
+  /** A TLS handshake takes a place, too: half of one costs as much as a connection. */
+  #watchHandshake(raw: Socket): void {
+    const leave = this.#door.enter(raw.remoteAddress ?? '')
+    if (leave === undefined) {
+      raw.destroy()
+      return
+    }
+    const end = endOf(raw)
+    this.#securing.set(end, leave)
+    this.#sockets.add(raw)
+    raw.once('close', () => {
+      leave()
+      this.#securing.delete(end)
+      this.#sockets.delete(raw)
+    })
   }
 
   /** One encoder: handshake, dialogue, publish, relay, end. */
@@ -295,11 +315,6 @@ function logFailure(log: Log, error: unknown): void {
   else log.info({ reason: (error as Error)?.message }, 'a connection ended before it published')
 }
 
-function once(act: () => void): () => void {
-  let done = false
-  return () => {
-    if (done) return
-    done = true
-    act()
-  }
+function endOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`
 }
