@@ -18,31 +18,35 @@ const eventsQuery = z.object({
     .optional(),
 })
 
+const eventStream = {
+  description: 'Events, for as long as both sides like.',
+  content: { 'text/event-stream': { schema: z.string() } },
+}
+
+/** For the description; the stream is written by EventStreams. */
+const schema = { params: accountParams, querystring: eventsQuery, response: { 200: eventStream } }
+
 /** What goes on in an account, as server-sent events, for as long as the client listens. */
 export function addEventRoutes(routes: AccountRoutes, { eventStreams }: Parts): void {
-  routes.get(
-    '/accounts/:account_id/stream/events',
-    { schema: { params: accountParams, querystring: eventsQuery } },
-    (request, reply) => {
-      const { principal, headers } = request
-      const accountId = request.params.account_id
-      if (request.method === 'HEAD') return reply.type('text/event-stream; charset=utf-8').send()
-      if (eventStreams.countOf(accountId) >= listenersMax)
-        throw tooMuch(
-          `${listenersMax} programs listen to the events of this account already, the most at once. End one of them.`,
-          retryAfterSeconds,
-        )
-      const lastEventId = headers['last-event-id']
-      reply.hijack()
-      eventStreams.listen({
-        accountId,
-        inputs: request.query.inputs ?? new Set(),
-        response: reply.raw,
-        mayListen: () => principal.mayUse(accountId, 'read'),
-        lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
-        headers: reply.getHeaders() as OutgoingHttpHeaders,
-      })
-      return reply
-    },
-  )
+  routes.get('/accounts/:account_id/stream/events', { schema }, async (request, reply): Promise<never> => {
+    const { principal, headers } = request
+    const accountId = request.params.account_id
+    if (request.method === 'HEAD') return reply.type('text/event-stream; charset=utf-8').send('') as never
+    if (eventStreams.countOf(accountId) >= listenersMax)
+      throw tooMuch(
+        `${listenersMax} programs listen to the events of this account already, the most at once. End one of them.`,
+        retryAfterSeconds,
+      )
+    const lastEventId = headers['last-event-id']
+    reply.hijack()
+    eventStreams.listen({
+      accountId,
+      inputs: request.query.inputs ?? new Set(),
+      response: reply.raw,
+      mayListen: () => principal.mayUse(accountId, 'read'),
+      lastEventId: typeof lastEventId === 'string' ? lastEventId : undefined,
+      headers: reply.getHeaders() as OutgoingHttpHeaders,
+    })
+    return reply as never
+  })
 }

@@ -29,6 +29,7 @@ import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
 import { Metrics, type WebhookOutcomes } from './metrics.ts'
+import { describeRoutes } from './openapi.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { limitRate } from './rate-limit.ts'
@@ -156,7 +157,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
   })
 
-  addPublicRoutes(app, { projection, metrics, ready })
+  const description = await describeRoutes(app)
+  addPublicRoutes(app, { projection, metrics, ready, description })
   await app.register(
     async (scope) => {
       const all = scope as unknown as HttpRoutes

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/clock.ts'
 import type { AccountId } from '../../src/model/id.ts'
 import type { SecretCipher } from '../../src/model/live-input.ts'
 import { Secret, SecretBox } from '../../src/secret.ts'
+import { DescribedAnswers } from './described-answers.ts'
 import { MemoryBus } from './memory-bus.ts'
 import { MemoryStore } from './memory-store.ts'
 
@@ -94,6 +95,7 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
       headers: { authorization: `Bearer ${token}`, ...headers },
       ...(body !== undefined && { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
     })
+    if (path.startsWith('/client/v4/')) await checkDescribed(api, method, path, answer)
     return {
       status: answer.statusCode,
       headers: answer.headers,
@@ -117,6 +119,20 @@ export async function startApi(options: Partial<ApiOptions> & { store?: MemorySt
     },
     [Symbol.asyncDispose]: () => api.close(),
   }
+}
+
+/** Read once: it is the same for every API of a process. */
+let described: DescribedAnswers | undefined
+
+/** Each answer of each test is held against what /openapi.json says of it. */
+async function checkDescribed(
+  api: Api,
+  method: string,
+  path: string,
+  { statusCode, body }: { statusCode: number; body: string },
+): Promise<void> {
+  described ??= new DescribedAnswers((await api.inject({ method: 'GET', url: '/openapi.json' })).json())
+  described.check(method, path, statusCode, body)
 }
 
 /** A clock that stands still until a test moves it. */
