@@ -51,6 +51,12 @@ the start with one sentence that names setting, value and mend, and with exit st
 
 Destinations' certificates are checked against the authorities that Node knows; \`NODE_EXTRA_CA_CERTS\` (a PEM file) adds others.
 
+## What is answered without a token
+
+\`/healthz\` (the process serves requests), \`/readyz\` (all that requests need is up, and the server does not stop), \`/metrics\`
+(Prometheus; \`docs/grafana-dashboard.json\` shows it), \`/openapi.json\`, \`/docs\`, and \`/{live input}/lifecycle\`, which players ask. None of them
+names an account, a key or a destination; \`/metrics\` does say how much goes on, so let only Prometheus reach it where that matters.
+
 ## What lies in DATA_DIR
 
 The folder has mode 0700 and its files 0600; a folder that other users may read is refused, unless it is empty: then it is closed.
