@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, before, describe, test } from 'node:test'
 import { connect as connectTls, type SecureVersion, type TLSSocket } from 'node:tls'
 import { type Destination, startDestination } from '../support/destination.ts'
 import { makeClip, publishWithFfmpeg } from '../support/ffmpeg.ts'
@@ -69,26 +69,28 @@ async function assertWholeBroadcast(
   await waitFor('the input to have ended', async () => (await statusOf(input))?.reason === 'client_disconnect', 3_000)
 }
 
-test("GStreamer's rtmp2sink publishes", { timeout, ...needs('ffmpeg', 'gstreamer') }, async () => {
-  const clip = await makeClip({ seconds: 3 })
-  await assertWholeBroadcast('gstreamer', (input) => publishWithGstreamer(clip, urlOf(input, server.rtmpUrl)), /./)
-})
+describe('programs of other people', { concurrency: true }, () => {
+  test("GStreamer's rtmp2sink publishes", { timeout, ...needs('ffmpeg', 'gstreamer') }, async () => {
+    const clip = await makeClip({ seconds: 3 })
+    await assertWholeBroadcast('gstreamer', (input) => publishWithGstreamer(clip, urlOf(input, server.rtmpUrl)), /./)
+  })
 
-test('FFmpeg publishes, with its digest handshake', { timeout, ...needs('ffmpeg') }, async () => {
-  const clip = await makeClip({ seconds: 3 })
-  await assertWholeBroadcast('ffmpeg', (input) => publishWithFfmpeg(clip, urlOf(input, server.rtmpUrl)), /Lavf/)
-})
+  test('FFmpeg publishes, with its digest handshake', { timeout, ...needs('ffmpeg') }, async () => {
+    const clip = await makeClip({ seconds: 3 })
+    await assertWholeBroadcast('ffmpeg', (input) => publishWithFfmpeg(clip, urlOf(input, server.rtmpUrl)), /Lavf/)
+  })
 
-test('FFmpeg publishes over RTMPS', { timeout, ...needs('ffmpeg') }, async () => {
-  const clip = await makeClip({ seconds: 3 })
-  await assertWholeBroadcast('ffmpegs', (input) => publishWithFfmpeg(clip, urlOf(input, server.rtmpsUrl)), /Lavf/)
-})
+  test('FFmpeg publishes over RTMPS', { timeout, ...needs('ffmpeg') }, async () => {
+    const clip = await makeClip({ seconds: 3 })
+    await assertWholeBroadcast('ffmpegs', (input) => publishWithFfmpeg(clip, urlOf(input, server.rtmpsUrl)), /Lavf/)
+  })
 
-test('FFmpeg hears the words of a refusal', { timeout, ...needs('ffmpeg') }, async () => {
-  const clip = await makeClip({ seconds: 3 })
-  await using program = await publishWithFfmpeg(clip, `${server.rtmpUrl}/${'0'.repeat(32)}k${'f'.repeat(32)}`)
-  assert.notEqual((await within('ffmpeg to give up', program.exited, 10_000)).code, 0)
-  assert.match(program.output, /The stream key belongs to no live input/)
+  test('FFmpeg hears the words of a refusal', { timeout, ...needs('ffmpeg') }, async () => {
+    const clip = await makeClip({ seconds: 3 })
+    await using program = await publishWithFfmpeg(clip, `${server.rtmpUrl}/${'0'.repeat(32)}k${'f'.repeat(32)}`)
+    assert.notEqual((await within('ffmpeg to give up', program.exited, 10_000)).code, 0)
+    assert.match(program.output, /The stream key belongs to no live input/)
+  })
 })
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const satisfies SecureVersion[])
