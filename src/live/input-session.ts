@@ -65,8 +65,8 @@ export class InputSession {
   #cancelHold: Cancel | undefined
   #heldPicture: HeldPicture | undefined
   readonly #outputs = new Map<OutputId, OutputSession>()
-  /** Outputs on their way out; a successor of the same output waits for them. */
-  readonly #leaving = new Map<OutputId, { readonly session: OutputSession; readonly gone: Promise<void> }>()
+  /** Outputs on their way out, all of each that have not gone; a successor of the same output waits for them. */
+  readonly #leaving = new Map<OutputId, { readonly sessions: readonly OutputSession[]; readonly gone: Promise<void> }>()
   readonly #takeovers: number[] = []
   readonly #warnings = new Map<string, { readonly code: string; readonly message: string; readonly untilMs: number }>()
   #wasConnected = false
@@ -123,6 +123,7 @@ export class InputSession {
       this.#cutPublishers('input_disabled')
       this.#endBroadcast({ atEdge: false, withinMs: goodbyeNowMs, state: 'idle' })
     }
+    this.#hurryUnwanted(before)
     this.#reconcileOutputs()
   }
 
@@ -133,7 +134,7 @@ export class InputSession {
     const leaving = [...this.#leaving.values()]
     this.#cutPublishers(reason)
     this.#endBroadcast(ending)
-    for (const { session } of leaving) void session.stop(ending)
+    for (const { sessions } of leaving) for (const session of sessions) void session.stop(ending)
     await Promise.all([...this.#leaving.values()].map(({ gone }) => gone))
   }
 
@@ -327,11 +328,25 @@ export class InputSession {
     const session = this.#outputs.get(id)
     if (session === undefined) return Promise.resolve()
     this.#outputs.delete(id)
-    const gone = session.stop(ending).finally(() => {
+    // One that still waits for its predecessor ends at once; whoever comes after it waits for that predecessor, too.
+    const before = this.#leaving.get(id)
+    const gone = Promise.all([before?.gone, session.stop(ending)]).then(() => {
       if (this.#leaving.get(id)?.gone === gone) this.#leaving.delete(id)
     })
-    this.#leaving.set(id, { session, gone })
+    this.#leaving.set(id, { sessions: [...(before?.sessions ?? []), session], gone })
     return gone
+  }
+
+  /** After a broadcast's end its outputs may still send the rest; those that a change of the wish takes away now may not. */
+  #hurryUnwanted(before: LiveInput): void {
+    if (this.#leaving.size === 0 || !before.enabled) return
+    const wanted = new Map(this.#wish.outputs.map((output) => [output.uid, output]))
+    for (const output of before.outputs) {
+      const now = wanted.get(output.uid)
+      if (!output.enabled || (this.#wish.enabled && now?.enabled && sameDestination(now, output))) continue
+      for (const session of this.#leaving.get(output.uid)?.sessions ?? [])
+        void session.stop({ atEdge: false, withinMs: goodbyeNowMs, state: 'idle' })
+    }
   }
 
   #warn(code: string, message: string): void {

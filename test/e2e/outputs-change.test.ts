@@ -226,6 +226,68 @@ test('an output whose destination does not read is gone within a second, by a re
   assertWholeToTheEnd(connection, feed)
 })
 
+test('disabled and enabled several times while it is leaving, an output waits until its first connection is gone', {
+  timeout,
+}, async () => {
+  await using destination = await startDestination({
+    recording: 'counts',
+    behaviour: { stopReadingAfterBytes: 100_000 },
+  })
+  const input = await newInput()
+  const output = await add(input, destination, 'toggled')
+  await using feed = await startFeed(server.rtmpUrl, input.rtmps.streamKey, fast)
+  await destination.nextPublish()
+  await lagsBy(300, input, output)
+  destination.behaviour = {}
+  // It takes half a second to leave: the second and third change come in that time.
+  for (const enabled of [false, true, false, true])
+    assert.equal((await server.api('PUT', `/${input.uid}/outputs/${output.uid}`, { enabled })).status, 200)
+  let most = 0
+  await waitFor('it to publish again', async () => {
+    most = Math.max(most, await socketsTo(destination.port))
+    return destination.connections[1]?.isPublishing
+  })
+  assert.equal(most, 1, 'connections to the destination at once')
+  await destination.connections[1]!.receives(30, 'video')
+  assert.equal(destination.connections.length, 2)
+  await feed.stop()
+})
+
+for (const how of ['removed', 'disabled', 'disabled with its input'] as const)
+  test(`an output that sends the rest of a broadcast and is ${how} is gone within a second`, { timeout }, async () => {
+    await using destination = await startDestination({ recording: 'counts', behaviour: { readKbps: 1_000 } })
+    const input = await newInput()
+    const output = await add(input, destination, 'slow')
+    const feed = await startFeed(server.rtmpUrl, input.rtmps.streamKey, fast)
+    await destination.nextPublish()
+    await lagsBy(1_000, input, output)
+    await feed.stop()
+    await waitFor('the broadcast to end', async () => {
+      const status = (await server.input(input.uid))['status'] as { current: { state: string } } | null
+      return status?.current.state === 'disconnected'
+    })
+    assert.equal(await socketsTo(destination.port), 1, 'it is still there')
+
+    const path = `/${input.uid}/outputs/${output.uid}`
+    if (how === 'removed') assert.equal((await server.api('DELETE', path)).status, 200)
+    else
+      assert.equal(
+        (await server.api('PUT', how === 'disabled' ? path : `/${input.uid}`, { enabled: false })).status,
+        200,
+      )
+    const answeredAt = performance.now()
+    await waitFor('its socket to be gone', async () => (await socketsTo(destination.port)) === 0)
+    const ms = performance.now() - answeredAt
+    assert(ms < goneMs, `gone only after ${ms} ms`)
+  })
+
+async function lagsBy(ms: number, input: CreatedInput, output: CreatedOutput): Promise<void> {
+  await waitFor(`the output to lag by ${ms} ms`, async () => {
+    const found = (await server.outputs(input.uid)).find(({ uid }) => uid === output.uid)
+    return ((found?.['health'] as { lagMs: number } | undefined)?.lagMs ?? 0) > ms
+  })
+}
+
 test('an output that is put straight into the store is served, and one that is taken out is gone', {
   timeout,
 }, async () => {
