@@ -389,7 +389,7 @@ test('a second encoder with the same key takes over at its first key frame', { t
 })
 
 describe('a wrong key', { concurrency: true }, () => {
-  const ours = `${'0'.repeat(32)}k`
+  const ours = `${randomBytes(16).toString('hex')}k`
   const keys = {
     'one of nobody': () => 'tohuwabohu-nobody-knows-me',
     'one of our form, of no input': () => `${ours}${randomBytes(16).toString('hex')}`,
