@@ -20,16 +20,15 @@ const exitMs = 4_500
 // Stripping types and compiling take a third of a start. Where nothing may be written, nothing is kept, and that is all.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/stream-connect'))
 
-const app = await start(process.argv.slice(2)).catch((error: unknown) => {
+await start(process.argv.slice(2)).catch((error: unknown) => {
   const isExpected = error instanceof CodedError
   // Thrown on, it would meet the handler below, and the process would end with 0.
   const words = isExpected ? error.message : `The server could not start, by a mistake of ours: ${inspect(error)}`
   process.stderr.write(`${words}\n`)
   process.exit(isExpected ? startFailedStatus : 1)
 })
-if (app !== undefined) endOnSignal(app.app, app.log)
 
-async function start(argv: readonly string[]): Promise<{ app: App; log: Log } | undefined> {
+async function start(argv: readonly string[]): Promise<void> {
   if (isCommand(argv)) {
     await speak(argv)
     return undefined
@@ -70,7 +69,7 @@ async function speak(words: readonly string[]): Promise<void> {
   process.stdout.write('', () => process.exit(status))
 }
 
-async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> {
+async function serve(flags: readonly string[]): Promise<void> {
   const config = readConfig(process.env, flags)
   const log = createLog(config)
   // A mistake of ours ends the session that it happened in, and not everybody else's broadcast.
@@ -84,10 +83,11 @@ async function serve(flags: readonly string[]): Promise<{ app: App; log: Log }> 
   if (without !== undefined) log.warn({}, without)
   const { startApp } = await import('./app.ts')
   const app = await startApp(config, log)
+  // Before anything is said: whoever reads it may end the server at once.
+  endOnSignal(app, log)
   process.stdout.write(welcome(app.started))
   const { httpUrl, httpsUrl, rtmpUrl, rtmpsUrl } = app.started
   log.info({ httpUrl, httpsUrl, rtmpUrl, rtmpsUrl }, 'the server is ready')
-  return { app, log }
 }
 
 /** The one place where a secret is printed: the token that was generated at this start. */
