@@ -92,6 +92,8 @@ export const inputWarningCodes = {
     'The encoder has sent no picture for 5 s or more. Give it a video source, be it a still picture: most platforms want one.',
   timestamps_jumped:
     "The encoder's timestamps have jumped; they were straightened. If it happens again, restart or update the encoder.",
+  codec_not_taken:
+    'The encoder sends a codec that some of the destinations are not known to take. Send H.264, or remove those outputs.',
   encoders_fight:
     'Two encoders publish with the same stream key and take over from one another. Stop one of them, or rotate the keys.',
 } as const satisfies Record<string, string>

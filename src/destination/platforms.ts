@@ -13,6 +13,8 @@ export type Platform = {
   readonly app?: string
   /** Plain RTMP is not taken. */
   readonly rtmpsOnly?: true
+  /** Video codecs that it takes beside H.264 (FourCC), after OBS's services.json of August 2026. */
+  readonly beyondH264?: readonly string[]
   /** Some part of every key, without which it was copied incompletely; `mend` says how to copy it. */
   readonly wholeKey?: { readonly pattern: RegExp; readonly mend: string }
 }
@@ -39,6 +41,7 @@ export const platforms: readonly Platform[] = [
     hosts: /(?:^|\.)rtmps?\.youtube\.com$/,
     example: 'rtmps://a.rtmps.youtube.com:443/live2',
     app: 'live2',
+    beyondH264: ['hvc1', 'av01'],
   },
   {
     id: 'twitch',
@@ -114,6 +117,7 @@ export const platforms: readonly Platform[] = [
     example: 'rtmp://live-push.bilivideo.com/live-bvc',
     app: 'live-bvc',
     wholeKey: { pattern: /^\?/, mend: 'It begins with ?streamname=; copy it from the question mark on.' },
+    beyondH264: ['hvc1'],
   },
   {
     id: 'cloudflare',

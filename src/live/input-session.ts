@@ -6,6 +6,7 @@ import { type InputState, inputTransitions, type OutputState } from '../model/li
 import type { LiveInput, Output } from '../model/live-input.ts'
 import type { InputFigures, LastError } from '../model/status.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
+import { codecWarnings } from './codec-warning.ts'
 import { FeedHealth } from './feed-health.ts'
 import { HeldPicture } from './held-picture.ts'
 import type { MediaLogLimits } from './media-log.ts'
@@ -164,7 +165,10 @@ export class InputSession {
       accountId: this.#wish.accountId,
       inputId: this.#wish.uid,
       at: new Date(clock.now()).toISOString(),
-      input: this.#health.health([...this.#warnings.values()].map(({ code, message }) => ({ code, message }))),
+      input: this.#health.health([
+        ...[...this.#warnings.values()].map(({ code, message }) => ({ code, message })),
+        ...codecWarnings(this.#broadcast.codecs.video, this.#wish.outputs),
+      ]),
       outputs: Object.fromEntries([...this.#outputs].map(([id, output]) => [id, output.health()])),
     }
   }
