@@ -70,7 +70,6 @@ export class InputSession {
   readonly #leaving = new Map<OutputId, { readonly sessions: readonly OutputSession[]; readonly gone: Promise<void> }>()
   readonly #takeovers: number[] = []
   readonly #warnings = new Map<string, { readonly code: string; readonly message: string; readonly untilMs: number }>()
-  #wasConnected = false
 
   constructor(wish: LiveInput, parts: InputParts) {
     this.#wish = wish
@@ -362,7 +361,6 @@ export class InputSession {
     const from = this.#state.name
     if (from === state.name || !inputTransitions[from].includes(state.name)) return
     this.#state = state
-    this.#wasConnected ||= state.name === 'connected'
     this.#log.info({ from, to: state.name }, 'live input state changed')
     this.#parts.onInputChange(this.#wish, state, returning)
   }
