@@ -79,7 +79,15 @@ function become(server: ApiFixture, state: string, of: AccountId = account): voi
 
 function figures(inputId: string, accountId = account): InputFigures {
   const output = {
-    ...{ bitrateKbps: 2_000, bytesSent: 1, messagesSent: 1, droppedMessages: 0, droppedMs: 0, lagMs: 0 },
+    ...{
+      bitrateKbps: 2_000,
+      bytesSent: 1,
+      messagesSent: 1,
+      droppedMessages: 0,
+      dropped: { lag: 0, overtaken: 0, late: 0 },
+      droppedMs: 0,
+      lagMs: 0,
+    },
     ...{ attempts: 1, reconnects: 0, connectedAt: '2026-01-02T03:04:05.678Z' },
   }
   return {

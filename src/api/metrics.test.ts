@@ -22,14 +22,23 @@ function seriesOf(text: string, series: string): number | undefined {
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1))
 }
 
-function tell(server: ApiFixture, bytesReceived: number, bytesSent: number, reconnects = 0): void {
-  const output = { bitrateKbps: 2_000, bytesSent, messagesSent: 1, droppedMessages: 3, droppedMs: 0, lagMs: 300 }
+function tell(server: ApiFixture, bytesReceived: number, bytesSent: number, lag = 2): void {
+  const dropped = { lag, overtaken: 1, late: 0 }
+  const output = {
+    bitrateKbps: 2_000,
+    bytesSent,
+    messagesSent: 1,
+    droppedMessages: lag + 1,
+    dropped,
+    droppedMs: 0,
+    lagMs: 300,
+  }
   const figures: InputFigures = {
     accountId: account,
     inputId,
     at: '2026-01-02T03:04:05.678Z',
     input: { bitrateKbps: 2_500, bytesReceived, warnings: [] },
-    outputs: { [outputId]: { ...output, attempts: 1, reconnects } },
+    outputs: { [outputId]: { ...output, attempts: 1, reconnects: 0 } },
   }
   server.bus.publish(figuresSubject(account, inputId), figures as never)
 }
@@ -38,12 +47,12 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   const clock = new ManualClock()
   await using server = await startApi({ clock })
   tell(server, 1_000, 900)
-  tell(server, 3_000, 2_800, 1)
+  tell(server, 3_000, 2_800, 5)
   let text = await scrape(server)
   assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_000)
   assert.equal(seriesOf(text, 'egress_bytes_total'), 2_800)
-  assert.equal(seriesOf(text, 'output_reconnects_total'), 1)
-  assert.equal(seriesOf(text, 'output_dropped_messages_total'), 3)
+  for (const [reason, count] of Object.entries({ lag: 5, overtaken: 1, late: 0 }))
+    assert.equal(seriesOf(text, `output_dropped_messages_total{reason="${reason}"}`), count)
   assert.equal(seriesOf(text, 'live_inputs'), 1)
   assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 2_500)
   assert.equal(seriesOf(text, 'egress_kilobits_per_second'), 2_000)
@@ -53,7 +62,7 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   text = await scrape(server)
   assert.equal(seriesOf(text, 'live_inputs'), 0)
   assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 0)
-  tell(server, 3_500, 3_000, 1)
+  tell(server, 3_500, 3_000, 5)
   assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_500)
   // A new broadcast counts from 0.
   tell(server, 200, 100)
@@ -69,8 +78,13 @@ test('states are counted with their reasons', async () => {
   const ids = { accountId: account, inputId }
   server.bus.publish(inputStateSubject(account, inputId), { ...ids, status: status('connected', 'connected') })
   for (const [state, reason] of [
+    ['connecting', 'resolving'],
+    ['error', 'publish_denied'],
+    ['connecting', 'resolving'],
     ['connected', 'connected'],
     ['reconnecting', 'connection_reset'],
+    ['connecting', 'resolving'],
+    ['reconnecting', 'connect_timeout'],
   ] as const)
     server.bus.publish(outputStateSubject(account, inputId, outputId), {
       ...ids,
@@ -81,6 +95,9 @@ test('states are counted with their reasons', async () => {
   const text = await scrape(server)
   assert.equal(seriesOf(text, 'live_input_state_changes_total{state="connected",reason="connected"}'), 1)
   assert.equal(seriesOf(text, 'output_state_changes_total{state="reconnecting",reason="connection_reset"}'), 1)
+  assert.equal(seriesOf(text, 'output_reconnects_total{reason="connection_reset"}'), 1)
+  for (const reason of ['publish_denied', 'connect_timeout'])
+    assert.equal(seriesOf(text, `output_reconnects_total{reason="${reason}"}`), undefined, 'it was not live before')
   assert.equal(seriesOf(text, 'live_outputs{state="reconnecting"}'), 1)
   assert.equal(seriesOf(text, 'live_outputs{state="connected"}'), undefined)
 })

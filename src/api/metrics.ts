@@ -1,6 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
-import type { InputFigures, InputStateEvent, OutputHealth, OutputStateEvent } from '../model/status.ts'
+import {
+  dropReasons,
+  type InputFigures,
+  type InputStateEvent,
+  type OutputHealth,
+  type OutputStateEvent,
+} from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
 /** Broadcasts whose figures have not come for so long do not count as going on. They come once a second. */
@@ -38,8 +44,8 @@ export class Metrics {
   readonly #stops: Unsubscribe[]
   readonly #ingressBytes: Counter
   readonly #egressBytes: Counter
-  readonly #dropped: Counter
-  readonly #reconnects: Counter
+  readonly #dropped: Counter<'reason'>
+  readonly #reconnects: Counter<'reason'>
   readonly #inputChanges: Counter<'state' | 'reason'>
   readonly #outputChanges: Counter<'state' | 'reason'>
   /** State of each output of a live input. */
@@ -53,13 +59,19 @@ export class Metrics {
     this.#nowMs = nowMs
     const registers = [this.#registry]
     const counter = (name: string, help: string) => new Counter({ name: `stream_connect_${name}`, help, registers })
+    const counterByReason = (name: string, help: string) =>
+      new Counter({ name: `stream_connect_${name}`, help, labelNames: ['reason'] as const, registers })
     this.#ingressBytes = counter('ingest_bytes_total', 'Media bytes received from encoders.')
     this.#egressBytes = counter('egress_bytes_total', 'Bytes sent to destinations.')
-    this.#dropped = counter(
+    this.#dropped = counterByReason(
       'output_dropped_messages_total',
-      'Messages that outputs left out because their destination was too slow.',
+      'Messages that were left out for outputs. `lag`: the destination took less than MAX_LAG_MS allows, `overtaken`: it took nothing for longer than the log lasts, `late`: older than what had been sent.',
     )
-    this.#reconnects = counter('output_reconnects_total', 'Connections of outputs that had been live and were lost.')
+    for (const reason of dropReasons) this.#dropped.inc({ reason }, 0)
+    this.#reconnects = counterByReason(
+      'output_reconnects_total',
+      'Connections of outputs that had been live and were lost, by the code of the error.',
+    )
     const changes = (of: string, help: string) =>
       new Counter({
         name: `stream_connect_${of}_state_changes_total`,
@@ -68,10 +80,7 @@ export class Metrics {
         registers,
       })
     this.#inputChanges = changes('live_input', 'Changes of live inputs to a state, with the reason.')
-    this.#outputChanges = changes(
-      'output',
-      'Changes of outputs to a state, with the reason; `reconnecting` are connections that were lost, by reason.',
-    )
+    this.#outputChanges = changes('output', 'Changes of outputs to a state, with the reason.')
     this.#lag = new Histogram({
       name: 'stream_connect_output_lag_milliseconds',
       help: 'How far outputs are behind the encoder, looked at once a second for each output.',
@@ -122,6 +131,8 @@ export class Metrics {
         const { outputId, status } = message as unknown as OutputStateEvent
         const { state, reason } = status.current
         this.#outputChanges.inc({ state, reason })
+        const isLost = state === 'reconnecting' || state === 'error'
+        if (isLost && this.#outputStates.get(outputId) === 'connected') this.#reconnects.inc({ reason })
         this.#outputStates.set(outputId, state)
       }),
     ]
@@ -180,8 +191,8 @@ export class Metrics {
     for (const [id, output] of Object.entries(figures.outputs)) {
       const earlier = before?.outputs[id]
       this.#egressBytes.inc(growth(output.bytesSent, earlier?.bytesSent))
-      this.#dropped.inc(growth(output.droppedMessages, earlier?.droppedMessages))
-      this.#reconnects.inc(growth(output.reconnects, earlier?.reconnects))
+      for (const reason of dropReasons)
+        this.#dropped.inc({ reason }, growth(output.dropped[reason], earlier?.dropped[reason]))
       this.#lag.observe(output.lagMs)
     }
     this.#sweep()

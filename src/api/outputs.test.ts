@@ -397,7 +397,16 @@ test('health is what the bus said last, for five seconds', async () => {
   const output = (await server.result<WireOutput>('POST', outputs, destination)).uid as OutputId
   const idle = (await server.result<WireOutput>('POST', outputs, destination)).uid
   const health: OutputHealth = {
-    ...{ bitrateKbps: 6000, bytesSent: 1, messagesSent: 2, droppedMessages: 3, droppedMs: 4, lagMs: 5, attempts: 1 },
+    ...{
+      bitrateKbps: 6000,
+      bytesSent: 1,
+      messagesSent: 2,
+      droppedMessages: 3,
+      dropped: { lag: 3, overtaken: 0, late: 0 },
+      droppedMs: 4,
+      lagMs: 5,
+      attempts: 1,
+    },
     reconnects: 0,
     lastError: { code: 'no_progress', message: 'took no data for 10 s', at: '2026-01-02T03:04:05.000Z' },
     warning: { code: 'too_slow', message: 'accepts 3.1 of 6.0 Mbit/s' },

@@ -204,6 +204,8 @@ const outputHealth = z.object({
   bytesSent: z.number().optional(),
   messagesSent: z.number().optional(),
   droppedMessages: z.number().optional(),
+  /** By reason. */
+  dropped: z.object({ lag: z.number(), overtaken: z.number(), late: z.number() }).optional(),
   droppedMs: z.number().optional(),
   lagMs: z.number().optional(),
   connectedAt: z.iso.datetime().optional(),

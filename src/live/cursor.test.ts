@@ -77,6 +77,7 @@ test('an output that starts at a key frame gets headers at 0, then the media wit
     ],
   )
   assert.equal(cursor.droppedMessages, 1)
+  assert.deepEqual(cursor.dropped, { lag: 0, overtaken: 0, late: 1 })
 })
 
 test('in step, slices are views of the log’s own memory and nothing is copied', () => {
@@ -143,6 +144,29 @@ test('a cursor that the tail overtakes finishes its message and goes on at a key
     assert.deepEqual(message.body, sent[number]!.body)
   }
   assert.ok(cursor.droppedMessages > 0 && cursor.droppedMs > 0)
+  assert.deepEqual(cursor.dropped, { lag: 0, overtaken: cursor.droppedMessages, late: 0 })
+})
+
+test('a cursor that jumps leaves out the pictures on its way, and says that it was too far behind', () => {
+  const { pool, log } = makeLog()
+  for (let frame = 0; frame < 10; frame++) {
+    log.append(
+      lanes.video,
+      9,
+      frame * 33,
+      messageFlags.video | (frame % 5 === 0 ? messageFlags.key : 0),
+      bodyOf(frame, 100),
+    )
+    log.append(lanes.audio, 8, frame * 33, 0, bodyOf(frame, 100))
+  }
+  const cursor = new Cursor(log, pool, 1)
+  cursor.start(0)
+  assert.ok(cursor.jumpAhead())
+  const receiver = new Receiver()
+  read(cursor, receiver)
+  const video = receiver.messages.filter(({ type }) => type === 9).map(({ timestamp }) => timestamp)
+  assert.deepEqual(video, [165, 198, 231, 264, 297])
+  assert.deepEqual([cursor.droppedMessages, cursor.dropped], [5, { lag: 5, overtaken: 0, late: 0 }])
 })
 
 test('a header that was lost with the tail is sent before the next frame', () => {
@@ -333,6 +357,8 @@ test('whatever starts, stalls, jumps and overtaking do: what arrives is the sour
       // Once everything is read, what is not there was counted.
       const eligible = sent.length - 1
       assert.equal(media.length + cursor.droppedMessages, eligible)
+      const { lag, overtaken, late } = cursor.dropped
+      assert.equal(lag + overtaken + late, cursor.droppedMessages, 'each for one reason')
       cursor.close()
       log.close()
       assert.equal(pool.bytesInUse, 0, 'every slab is let go')

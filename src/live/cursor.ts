@@ -1,3 +1,4 @@
+import type { DropReason } from '../model/status.ts'
 import { frameMessage, writeMessageHeader } from '../rtmp/chunk-header.ts'
 import type { MediaHeader } from './media-headers.ts'
 import {
@@ -64,6 +65,10 @@ export class Cursor implements LogReader {
   readonly #piece: Piece = { bytes: Buffer.alloc(0), slab: undefined }
 
   droppedMessages = 0
+  /** The same, by reason. */
+  readonly dropped: Record<DropReason, number> = { lag: 0, overtaken: 0, late: 0 }
+  /** Why video frames are left out now. */
+  #skipReason: 'lag' | 'overtaken' = 'lag'
   /** Special data that was not meant for this destination. */
   #leftOutMessages = 0
   /** Media time left out, milliseconds: from the first frame that was left out to the key frame that was sent again. */
@@ -151,6 +156,7 @@ export class Cursor implements LogReader {
     const target = log.newestKeyAfter(sequence)
     if (target === undefined || target <= this.#skipVideoUntil) return false
     this.#skipVideoUntil = target
+    this.#skipReason = 'lag'
     return true
   }
 
@@ -160,9 +166,12 @@ export class Cursor implements LogReader {
     const firstPosition = log.positionOf(first)
     if (!this.#started || this.#position >= firstPosition) return
     this.#holdRest()
-    for (let sequence = this.#sequence(); sequence < first; sequence++) this.#passOver(sequence)
+    for (let sequence = this.#sequence(); sequence < first; sequence++) this.#passOver(sequence, 'overtaken')
     this.#position = this.#messageEnd = firstPosition
-    if (this.#skipVideoUntil < first) this.#skipVideoUntil = first
+    if (this.#skipVideoUntil < first) {
+      this.#skipVideoUntil = first
+      this.#skipReason = 'overtaken'
+    }
   }
 
   /**
@@ -191,7 +200,7 @@ export class Cursor implements LogReader {
       if (this.#findMessage()) continue
       const sequence = this.#sequence()
       if (this.#leavesOut(sequence)) {
-        this.#passOver(sequence)
+        this.#passOver(sequence, this.#skipsVideo(sequence) ? this.#skipReason : 'late')
         this.#position = this.#messageEnd = log.endOf(sequence)
         continue
       }
@@ -376,14 +385,21 @@ export class Cursor implements LogReader {
     const flags = log.flagsOf(sequence)
     if ((flags & messageFlags.header) !== 0) return false
     if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) return true
-    if (this.#skipVideoUntil >= 0 && (flags & messageFlags.video) !== 0)
-      if ((flags & messageFlags.key) === 0 || sequence < this.#skipVideoUntil) return true
+    if (this.#skipsVideo(sequence)) return true
     if ((this.#inStep & (1 << lane)) !== 0) return false
     const time = log.timestampOf(sequence) - this.#base
     return time < 0 || ((this.#opened & (1 << lane)) !== 0 && time < this.#sentAt[lane]!)
   }
 
-  #passOver(sequence: number): void {
+  /** Until the key frame that is waited for. */
+  #skipsVideo(sequence: number): boolean {
+    if (this.#skipVideoUntil < 0) return false
+    const flags = this.#log.flagsOf(sequence)
+    if ((flags & messageFlags.video) === 0) return false
+    return (flags & messageFlags.key) === 0 || sequence < this.#skipVideoUntil
+  }
+
+  #passOver(sequence: number, reason: DropReason): void {
     const log = this.#log
     const lane = log.laneOf(sequence)
     const bit = 1 << lane
@@ -396,7 +412,10 @@ export class Cursor implements LogReader {
     if ((flags & messageFlags.video) !== 0 && Number.isNaN(this.#skippedFrom))
       this.#skippedFrom = log.timestampOf(sequence)
     if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) this.#leftOutMessages++
-    else this.droppedMessages++
+    else {
+      this.droppedMessages++
+      this.dropped[reason]++
+    }
   }
 
   /** A header in force as a message of its own, on its lane, at a time of this connection. */

@@ -6,7 +6,7 @@ import { CodedError, type OutputErrorCode, outputErrorCodes } from '../errors.ts
 import type { Log } from '../log.ts'
 import { type OutputState, type OutputStateName, outputTransitions } from '../model/lifecycle.ts'
 import type { Output } from '../model/live-input.ts'
-import type { LastError, OutputHealth } from '../model/status.ts'
+import type { DropReason, LastError, OutputHealth } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
 import type { Broadcast, LogForm } from './broadcast.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
@@ -92,6 +92,7 @@ export class OutputSession {
 
   // Of earlier connections of this session, so that figures go on.
   readonly #before = { bytesSent: 0, messagesSent: 0, droppedMessages: 0, droppedMs: 0 }
+  readonly #droppedBefore = { lag: 0, overtaken: 0, late: 0 }
   #attempts = 0
   #reconnects = 0
   readonly #rate = { bytes: 0, atMs: Number.NaN, kbps: 0 }
@@ -182,6 +183,7 @@ export class OutputSession {
       messagesSent: this.#before.messagesSent + (cursor?.messagesSent ?? 0),
       droppedMessages: this.#before.droppedMessages + (cursor?.droppedMessages ?? 0),
       droppedMs: Math.round(this.#before.droppedMs + (cursor?.droppedMs ?? 0)),
+      dropped: added(this.#droppedBefore, cursor?.dropped),
       lagMs: Math.round(sender?.lagMs ?? 0),
       ...(this.#state.name === 'connected' && this.#connectedAt && { connectedAt: this.#connectedAt }),
       attempts: this.#attempts,
@@ -359,6 +361,7 @@ export class OutputSession {
       this.#before.messagesSent += cursor.messagesSent
       this.#before.droppedMessages += cursor.droppedMessages
       this.#before.droppedMs += cursor.droppedMs
+      Object.assign(this.#droppedBefore, added(this.#droppedBefore, cursor.dropped))
       sender.close()
     }
     this.#connection?.close()
@@ -407,6 +410,14 @@ export class OutputSession {
 function sameDetails(a: OutputState, b: OutputState): boolean {
   if (a.name === 'connecting' && b.name === 'connecting') return a.step === b.step
   return a.name !== 'reconnecting' && a.name !== 'error'
+}
+
+type Dropped = Readonly<Record<DropReason, number>>
+
+function added(a: Dropped, b: Dropped | undefined): Dropped {
+  return b === undefined
+    ? { ...a }
+    : { lag: a.lag + b.lag, overtaken: a.overtaken + b.overtaken, late: a.late + b.late }
 }
 
 function stopped(what: string): CodedError<OutputErrorCode> {

@@ -91,12 +91,21 @@ export type InputHealth = {
   readonly warnings: readonly { readonly code: string; readonly message: string }[]
 }
 
+/**
+ * Why a message was left out for an output. `lag`: it was further behind than MAX_LAG_MS, and went forward to a key frame. `overtaken`:
+ * it stood so long that the log let go what it had not taken. `late`: older than what had been sent on the same chunk stream.
+ */
+export const dropReasons = ['lag', 'overtaken', 'late'] as const
+export type DropReason = (typeof dropReasons)[number]
+
 export type OutputHealth = {
   readonly bitrateKbps: number
   readonly bytesSent: number
   readonly messagesSent: number
   readonly droppedMessages: number
   readonly droppedMs: number
+  /** `droppedMessages` by reason. */
+  readonly dropped: Readonly<Record<DropReason, number>>
   readonly lagMs: number
   readonly connectedAt?: string
   /** Connections tried since the broadcast began. */
