@@ -379,6 +379,16 @@ test('what breaks the protocol or a limit', { timeout }, async () => {
   }
 })
 
+test('a tcUrl of nothing but quotes costs no time', { timeout }, async () => {
+  const { connection, peer } = await pair()
+  const before = process.cpuUsage()
+  peer.say('connect', 1, { ...fmle, tcUrl: `a${'"'.repeat(60_000)}a` })
+  peer.sayOn(3, 1, 'publish', 1, null, key)
+  await assert.rejects(acceptPublish(connection, { signal: never }), /the tcUrl is too long/)
+  // A pattern that tried again at each quote took four seconds.
+  assert.ok(process.cpuUsage(before).user < 1_500_000)
+})
+
 test('at most four streams', { timeout }, async () => {
   const { connection, peer } = await pair()
   for (let count = 1; count <= 5; count++) peer.say('createStream', count, null)

@@ -254,7 +254,13 @@ function sendStatus(
 
 /** Neko sends the tcUrl in quotes (MediaMTX #1405). */
 function unquoted(text: string): string {
-  return text.replace(/^["'\s]+|["'\s]+$/g, '')
+  // By hand: a pattern that looks for the end of the text tries again at each of thousands of quotes, for seconds.
+  const isQuote = (at: number) => /["'\s]/.test(text[at]!)
+  let start = 0
+  let end = text.length
+  while (start < end && isQuote(start)) start++
+  while (end > start && isQuote(end - 1)) end--
+  return text.slice(start, end)
 }
 
 /** What an encoder that leaves out `app` means by it: the path of the tcUrl. */

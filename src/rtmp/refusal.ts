@@ -9,6 +9,8 @@ import { ProtocolError } from './message.ts'
 export type PublishPhase = 'connecting' | 'publishing' | 'published'
 
 const wordsMax = 200
+/** A destination's words are looked through for a reason so far: the longest that is known has 200 characters. */
+const wordsReadMax = 1000
 
 /** Thrown when a destination sends the connection on (SRS, Flash Media Server). The url has no key in it. */
 export class RedirectError extends Error {
@@ -45,7 +47,7 @@ export function refusal(
     ''
   const words = cleanWords([code, description].filter((part) => part !== '').join(': '), secrets)
   const said = words === '' ? `The destination answered ${command.name} and no reason.` : words
-  return new CodedError(codeOf(code, description, phase), said)
+  return new CodedError(codeOf(code.slice(0, wordsReadMax), description.slice(0, wordsReadMax), phase), said)
 }
 
 function codeOf(code: string, description: string, phase: PublishPhase): OutputErrorCode {
