@@ -439,7 +439,7 @@ test('the words of a destination: no key, no password, no control characters, no
 test('the reason is looked for where reasons are, so that long words cost no time', () => {
   const before = process.cpuUsage()
   for (let turn = 0; turn < 8; turn++) {
-    const information = new Map([['description', 'codec'.repeat(13_000)]])
+    const information = new Map(Object.entries({ level: 'error', description: 'codec'.repeat(13_000) }))
     const command = { name: 'onStatus', transactionId: 0, values: [null, information], messageStreamId: 1 }
     assert.equal(refusal(command, 'publishing', [target.streamKey]).code, 'publish_denied')
   }
