@@ -28,6 +28,8 @@ export const outputErrorCodes = {
   tls_failed:
     'The TLS handshake with the destination failed. Check that the port speaks TLS, or use rtmp:// in place of rtmps://.',
   redirect_loop: 'The destination sent the connection on to other addresses too many times.',
+  loop_detected:
+    'The output leads back to the live input that it comes from, directly or by way of other servers. Remove it, or give it another destination.',
   publish_denied: 'The destination refused the stream key or the login. Check the key, and whether it has expired.',
   connect_rejected: 'The destination refused the connection or the application name. Check the path of the url.',
   codec_refused:
@@ -72,6 +74,7 @@ export const ingestErrorCodes = {
   keys_rotated: 'The stream key was replaced by a new one.',
   publisher_replaced: 'Another encoder took over with the same stream key.',
   publisher_idle: 'The encoder sent nothing for too long.',
+  feed_loops: 'The feed is what this live input itself sends out, come back over one of its outputs.',
   limit_exceeded: 'The encoder exceeded a limit of the protocol.',
 } as const satisfies Record<string, string>
 export type IngestErrorCode = keyof typeof ingestErrorCodes

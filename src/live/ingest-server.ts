@@ -9,6 +9,7 @@ import { ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
 import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
 import { Doorkeeper } from './doorkeeper.ts'
 import type { Publisher } from './input-session.ts'
+import { readRelayPath, relayPathField } from './relay-path.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** From the first byte to the publish; encoders need less than one second, a slow link three. */
@@ -141,11 +142,14 @@ export class IngestServer {
     const { connection, request } = accepted
 
     const cut = new AbortController()
-    const publisher: Publisher = { cut: (reason) => cut.abort(reason) }
+    const publisher: Publisher = {
+      relayPath: readRelayPath(request.connectText(relayPathField)),
+      cut: (reason) => cut.abort(reason),
+    }
     const seat = await this.#parts.supervisor.seat(request.candidateKeys, publisher)
     if ('refused' in seat) {
       log.warn({ code: seat.refused }, 'a publisher was refused')
-      request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused))
+      request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused), seat.refused)
       await this.#farewell(connection)
       return
     }

@@ -10,6 +10,7 @@ import { newStreamKey } from '../model/stream-key.ts'
 import { messageTypes } from '../rtmp/message.ts'
 import { InputSession, type Seat } from './input-session.ts'
 import { Pump } from './pump.ts'
+import { relayIdOf } from './relay-path.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const header = Buffer.from('17000000000142001e', 'hex')
@@ -49,9 +50,9 @@ function setUp(windowMs: number) {
   return { clock, session, states }
 }
 
-function encoder(session: InputSession) {
+function encoder(session: InputSession, relayPath?: readonly string[]) {
   const cuts: IngestErrorCode[] = []
-  const seat = session.seat({ cut: (reason) => cuts.push(reason) })
+  const seat = session.seat({ cut: (reason) => cuts.push(reason), ...(relayPath && { relayPath }) })
   const send = (body: Buffer, timestamp: number) => {
     if (!('refused' in seat))
       seat.feed.publish({ chunkStreamId: 4, type: messageTypes.video, timestamp, messageStreamId: 1, body })
@@ -117,4 +118,19 @@ test('a takeover cuts the encoder before, at the first key frame; the third one 
   session.tick()
   const later = encoder(session)
   assert.ok(!('refused' in later.seat))
+})
+
+test('a feed that has come through this very input is refused, and takes nothing over', () => {
+  const { session, states } = setUp(30_000)
+  const own = encoder(session)
+  own.send(header, 0)
+  own.send(key, 0)
+  const looped = encoder(session, ['A'.repeat(16), relayIdOf(session.wish)])
+  assert.deepEqual(looped.seat, { refused: 'feed_loops' })
+  assert.deepEqual([own.cuts, states], [[], ['connected']])
+  // One that comes by way of others is an encoder like any other.
+  const relayed = encoder(session, ['A'.repeat(16)])
+  relayed.send(header, 0)
+  relayed.send(key, 0)
+  assert.deepEqual([own.cuts, relayed.cuts], [['publisher_replaced'], []])
 })

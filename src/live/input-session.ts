@@ -11,9 +11,12 @@ import { FeedHealth } from './feed-health.ts'
 import { HeldPicture } from './held-picture.ts'
 import type { MediaLogLimits } from './media-log.ts'
 import { type Ending, type OutputParts, OutputSession } from './output-session.ts'
+import { isLoop, relayIdOf } from './relay-path.ts'
 
 /** An encoder's connection, as its input sees it. */
 export interface Publisher {
+  /** Through which live inputs its feed has come already, here and elsewhere: see relay-path.ts. */
+  readonly relayPath?: readonly string[]
   /** Tells the encoder why and ends its connection. */
   cut(reason: IngestErrorCode): void
 }
@@ -69,6 +72,8 @@ export class InputSession {
   /** Outputs on their way out, all of each that have not gone; a successor of the same output waits for them. */
   readonly #leaving = new Map<OutputId, { readonly sessions: readonly OutputSession[]; readonly gone: Promise<void> }>()
   readonly #takeovers: number[] = []
+  /** Through which inputs the feed has come: of the publisher that is, or was last. */
+  #cameThrough: readonly string[] = []
   readonly #warnings = new Map<string, { readonly code: string; readonly message: string; readonly untilMs: number }>()
 
   constructor(wish: LiveInput, parts: InputParts) {
@@ -90,6 +95,7 @@ export class InputSession {
   /** @returns the publisher's seat, or why it may not have one. */
   seat(publisher: Publisher): Seat | { readonly refused: IngestErrorCode } {
     if (!this.#wish.enabled) return { refused: 'input_disabled' }
+    if (isLoop(publisher.relayPath ?? [], this.#wish)) return { refused: 'feed_loops' }
     const now = this.#parts.clock.monotonicMs()
     const present = this.#publisher
     if (present !== undefined && now - present.lastMediaMs < silenceMs) {
@@ -198,6 +204,8 @@ export class InputSession {
       before.publisher.cut('publisher_replaced')
     }
     this.#publisher = seated
+    this.#cameThrough = seated.publisher.relayPath ?? []
+    for (const output of this.#outputs.values()) output.rerouted()
     seated.lastMediaMs = this.#parts.clock.monotonicMs()
     this.#connect()
     this.#reconcileOutputs()
@@ -317,6 +325,7 @@ export class InputSession {
       {
         onChange: (state, lastError) => parts.onOutputChange(this.#wish, output, state, lastError),
         isHeld: () => this.#state.name === 'held',
+        relayPath: () => [...this.#cameThrough, relayIdOf(this.#wish)],
       },
       parts.lastErrorOf(output.uid),
     )

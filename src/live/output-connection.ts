@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import { type Destination, parseDestination } from '../destination/destination-url.ts'
 import { type Dialled, dial, type Resolve } from '../destination/dial.ts'
+import { platformOf } from '../destination/platforms.ts'
 import { CodedError, type OutputErrorCode } from '../errors.ts'
 import type { ConnectingStep } from '../model/lifecycle.ts'
 import type { Output } from '../model/live-input.ts'
@@ -18,6 +19,7 @@ import {
   watchPublished,
 } from '../rtmp/request-publish.ts'
 import type { OutputSender } from './output-sender.ts'
+import { relayPathField, writeRelayPath } from './relay-path.ts'
 
 /** Look-up, TCP and TLS. */
 const dialMs = 10_000
@@ -37,6 +39,8 @@ export type ConnectParts = {
   readonly signal: AbortSignal
   /** The feed is Enhanced RTMP: the destination is told, and asked what it understands. */
   readonly enhanced: boolean
+  /** Through which live inputs the feed has come. Told to servers that nobody knows: a platform is none of ours. */
+  readonly relayPath: readonly string[]
   readonly onStep: (step: ConnectingStep) => void
 }
 
@@ -110,6 +114,7 @@ async function connectOnce(
       ),
     )
     const { app, tcUrl, streamKey } = destination
+    const relayPath = platformOf(destination.host) === undefined ? parts.relayPath : undefined
     const { redirectsLeft, authenticationQuery } = attempt
     const published = await requestPublish(
       connection,
@@ -119,6 +124,7 @@ async function connectOnce(
         streamKey,
         redirectsLeft,
         enhanced: parts.enhanced,
+        ...(relayPath !== undefined && { connectExtras: { [relayPathField]: writeRelayPath(relayPath) } }),
         ...(authenticationQuery !== undefined && { authenticationQuery }),
         ...(output.username !== undefined && { username: output.username }),
         ...(output.password !== undefined && { password: output.password }),
@@ -138,7 +144,7 @@ async function connectOnce(
         },
       },
     )
-    return new OutputConnection(dialled, connection, published, destination)
+    return new OutputConnection(dialled, connection, published, destination, relayPath)
   } catch (error) {
     dialled.reset()
     if (signal.aborted || error instanceof RedirectError || error instanceof AuthenticationNeeded) throw error
@@ -175,12 +181,21 @@ export class OutputConnection {
   readonly stream: Duplex
   readonly messageStreamId: number
   readonly capabilities: PublishedStream['serverCapabilities']
+  /** What the destination was told of the feed's way; undefined when it was told nothing. */
+  readonly relayPath: readonly string[] | undefined
   readonly #dialled: Dialled
   readonly #connection: RtmpConnection
   readonly #destination: Destination
   readonly #failed = new AbortController()
 
-  constructor(dialled: Dialled, connection: RtmpConnection, published: PublishedStream, destination: Destination) {
+  constructor(
+    dialled: Dialled,
+    connection: RtmpConnection,
+    published: PublishedStream,
+    destination: Destination,
+    relayPath: readonly string[] | undefined,
+  ) {
+    this.relayPath = relayPath
     this.#dialled = dialled
     this.#connection = connection
     this.#destination = destination

@@ -70,6 +70,7 @@ export class OutputSession {
   readonly #broadcast: Broadcast
   readonly #onChange: (state: OutputState, lastError: LastError | undefined) => void
   readonly #isHeld: () => boolean
+  readonly #relayPath: () => readonly string[]
   readonly #stop = new AbortController()
   readonly #retry: RetryPolicy
   readonly #log: Log
@@ -105,6 +106,8 @@ export class OutputSession {
       readonly onChange: (state: OutputState, lastError: LastError | undefined) => void
       /** The input waits for its publisher: what a destination does now is not held against it. */
       readonly isHeld: () => boolean
+      /** Through which live inputs the feed comes, this one included. */
+      readonly relayPath: () => readonly string[]
     },
     lastError?: LastError,
   ) {
@@ -113,6 +116,7 @@ export class OutputSession {
     this.#parts = parts
     this.#onChange = events.onChange
     this.#isHeld = events.isHeld
+    this.#relayPath = events.relayPath
     this.#lastError = lastError
     this.#retry = new RetryPolicy(parts.random)
     this.#log = parts.log.child({ outputId: output.uid })
@@ -141,6 +145,15 @@ export class OutputSession {
     if (this.#wake === undefined) return false
     this.#wake.abort()
     return true
+  }
+
+  /**
+   * The feed may come another way now. A destination that was told of a shorter one is connected to anew: a loop behind it could not be
+   * found else. Happens when a server of ours takes an input over from an encoder, and to no platform.
+   */
+  rerouted(): void {
+    const told = this.#connection?.relayPath
+    if (told !== undefined && this.#relayPath().some((id) => !told.includes(id))) this.#restart.abort()
   }
 
   /** Once a second: what only time can show. */
@@ -247,6 +260,7 @@ export class OutputSession {
         ...this.#parts,
         signal: stop,
         enhanced: this.#broadcast.usesEnhanced,
+        relayPath: this.#relayPath(),
         onStep: (step) => this.#become({ name: 'connecting', step }),
       })
       await this.#send(connection)
@@ -299,6 +313,7 @@ export class OutputSession {
     }
     if (!sender.cursor.started) this.#become({ name: 'connecting', step: 'waiting_for_key_frame' })
     this.#restart = new AbortController()
+    this.rerouted()
     const stop = this.#stop.signal
     await connection.over(AbortSignal.any([stop, this.#restart.signal]))
     await this.#leave(connection, sender, stop.aborted ? (stop.reason as Stopped).ending : goodbyeAtOnce)

@@ -9,6 +9,7 @@ const refusals: readonly OutputErrorCode[] = [
   'certificate_host_mismatch',
   'certificate_untrusted',
   'redirect_loop',
+  'loop_detected',
   'publish_denied',
   'connect_rejected',
   'codec_refused',

@@ -19,6 +19,7 @@ const refusals: ReadonlySet<OutputErrorCode> = new Set([
   'certificate_host_mismatch',
   'certificate_untrusted',
   'redirect_loop',
+  'loop_detected',
   'publish_denied',
   'connect_rejected',
   'codec_refused',

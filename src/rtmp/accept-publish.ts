@@ -43,10 +43,14 @@ export type PublishRequest = {
   readonly messageStreamId: number
   /** Tells the encoder to begin. Widen the connection's limits, then relay. */
   start(): void
-  /** Tells the encoder why not, in one of the words that OBS knows (it hangs at others). Call connection.end() next: OBS waits for the close. */
+  /**
+   * Tells the encoder why not, in one of the words that OBS knows (it hangs at others). Call connection.end() next: OBS waits for the close.
+   * @param reason a code of ours, for an encoder that is a server of ours.
+   */
   reject(
     code: 'NetStream.Publish.BadName' | 'NetStream.Publish.Denied' | 'NetStream.Publish.Rejected',
     description: string,
+    reason?: string,
   ): void
 }
 
@@ -235,8 +239,8 @@ function publishRequest(
       // GStreamer takes the first onStatus on this very message stream for the answer.
       sendStatus(connection, messageStreamId, 'status', 'NetStream.Publish.Start', 'The stream is accepted.')
     },
-    reject(code, description) {
-      sendStatus(connection, messageStreamId, 'error', code, description)
+    reject(code, description, reason) {
+      sendStatus(connection, messageStreamId, 'error', code, description, reason)
     },
   }
 }
@@ -247,8 +251,9 @@ function sendStatus(
   level: 'status' | 'error',
   code: string,
   description: string,
+  reason?: string,
 ): void {
-  const information: AmfRecord = { level, code, description }
+  const information: AmfRecord = { level, code, description, ...(reason !== undefined && { reason }) }
   connection.sendCommand(statusChunkStream, messageStreamId, 'onStatus', 0, null, information)
 }
 

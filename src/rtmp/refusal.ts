@@ -39,6 +39,8 @@ export function refusal(
   secrets: readonly Secret[],
 ): CodedError<OutputErrorCode> {
   const information = command.values.find((value) => value instanceof Map && (value.has('code') || value.has('level')))
+  // A server of ours that has found its own feed come back.
+  if (textField(information, 'reason') === 'feed_loops') return new CodedError('loop_detected')
   const code = textField(information, 'code') ?? ''
   const description =
     textField(information, 'description') ??

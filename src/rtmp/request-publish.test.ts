@@ -263,6 +263,19 @@ const refused: { name: string; script: Script; code: OutputErrorCode; message: R
     message: /Stream already publishing/,
   },
   {
+    name: 'a server of ours that has found its own feed come back',
+    script: atPublish([
+      5,
+      1,
+      'onStatus',
+      0,
+      null,
+      { level: 'error', code: 'NetStream.Publish.BadName', description: 'It loops.', reason: 'feed_loops' },
+    ]),
+    code: 'loop_detected',
+    message: /^The output leads back to the live input/,
+  },
+  {
     name: "TikTok's InvalidSign",
     script: atPublish(statusOf('NetStream.Publish.InvalidSign', 'invalid sign')),
     code: 'publish_denied',
