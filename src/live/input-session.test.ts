@@ -120,6 +120,28 @@ test('a takeover cuts the encoder before, at the first key frame; the third one 
   assert.ok(!('refused' in later.seat))
 })
 
+test('a fight is warned of in the broadcast that it is about: not in the next, unless it goes on there', () => {
+  const { session } = setUp(30_000)
+  const codes = () => session.tick()?.input.warnings.map(({ code }) => code)
+  let newest = encoder(session)
+  const takeOver = () => {
+    newest = encoder(session)
+    if (!('refused' in newest.seat)) newest.send(key, 0)
+  }
+  newest.send(key, 0)
+  takeOver()
+  takeOver()
+  const holder = newest
+  assert.deepEqual(codes(), [])
+  takeOver()
+  assert.deepEqual([newest.seat, codes()], [{ refused: 'publisher_replaced' }, ['encoders_fight']])
+  holder.leave('goodbye')
+  takeOver()
+  assert.deepEqual(codes(), [])
+  encoder(session)
+  assert.deepEqual(codes(), ['encoders_fight'])
+})
+
 test('a feed that has come through this very input is refused, and takes nothing over', () => {
   const { session, states } = setUp(30_000)
   const own = encoder(session)

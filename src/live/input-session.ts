@@ -285,6 +285,8 @@ export class InputSession {
     if (broadcast === undefined) return
     this.#broadcast = undefined
     this.#health = undefined
+    // They are of this broadcast: who fights for the next one is warned of anew.
+    this.#warnings.clear()
     broadcast.finish()
     const gone = [...this.#outputs.keys()].map((id) => this.#stopOutput(id, ending))
     void Promise.all(gone).then(() => broadcast.close())

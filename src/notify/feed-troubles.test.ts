@@ -71,10 +71,12 @@ test('key frames: none for long, or more than 10 s apart', () => {
   assert.deepEqual([after(10_000), after(10_001), after()], [[], ['ERR_GOP_OUT_OF_RANGE'], ['ERR_GOP_OUT_OF_RANGE']])
 })
 
-test('a warning that an earlier broadcast left is not told of the next, and hides no other', () => {
-  const seen = observing()
-  assert.deepEqual(seen.for(30, figures(['encoders_fight'])), [])
-  assert.equal(seen.for(30, figures(['encoders_fight', 'video_missing'])).length, 1)
+test('what a broadcast begins with is told too, and in the next one anew; one trouble hides no other', () => {
+  for (const seen of [observing(), observing()]) {
+    const codes = (warnings: string[]) => seen.for(30, figures(warnings)).map(({ message }) => message)
+    assert.deepEqual(codes(['encoders_fight']), ['about encoders_fight'])
+    assert.deepEqual(codes(['encoders_fight', 'video_missing']), ['about video_missing'])
+  }
 })
 
 test('advice is no error', () => {

@@ -30,21 +30,17 @@ const codeOf: { readonly [warning in InputWarningCode]?: FeedTroubleCode } = {
 
 type Watched = { sinceMs: number | undefined; goneSinceMs: number | undefined; isTold: boolean }
 
-/** Watches the figures of one broadcast. Made when an input gets live, dropped when it is not any more. */
+/** Watches the figures of one broadcast. Made when an input gets live, dropped when it is not any more; so are the warnings. */
 export class FeedTroubles {
-  #watched: Map<string, Watched> | undefined
+  readonly #watched: ReadonlyMap<string, Watched> = new Map(
+    Object.keys(codeOf).map((warning) => [warning, { sinceMs: undefined, goneSinceMs: undefined, isTold: false }]),
+  )
 
   /** Once a second, while an encoder is there. @param nowMs monotonic. @returns what is to be told now. */
   observe({ input }: InputFigures, nowMs: number): FeedTrouble[] {
-    // Nothing of this broadcast can show in its first figures: a warning that does is left from an older one.
-    const isFirst = this.#watched === undefined
-    this.#watched ??= new Map(
-      Object.keys(codeOf).map((warning) => [warning, { sinceMs: undefined, goneSinceMs: undefined, isTold: false }]),
-    )
     const troubles: FeedTrouble[] = []
     for (const [warning, watched] of this.#watched) {
       const message = messageOf(warning, input)
-      if (isFirst && message !== undefined) watched.isTold = true
       if (isNew(watched, message !== undefined, nowMs))
         troubles.push({
           code: codeOf[warning as InputWarningCode]!,
@@ -58,7 +54,7 @@ export class FeedTroubles {
 
   /** The encoder is away: what was beginning has not lasted. */
   interrupt(): void {
-    for (const watched of this.#watched?.values() ?? []) watched.sinceMs = undefined
+    for (const watched of this.#watched.values()) watched.sinceMs = undefined
   }
 }
 
