@@ -1,0 +1,43 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import type { ServerUnderTest } from './server.ts'
+
+/** What a server's process holds at one moment, after collecting its garbage. Bytes. */
+export type Held = {
+  readonly heapUsed: number
+  /** Outside of the heap: buffers, and with them the slabs of the media logs. */
+  readonly arrayBuffers: number
+  readonly rss: number
+  /** What keeps the loop of the main thread going, counted by kind: TCPServerWrap, TCPSocketWrap, Timeout, … */
+  readonly resources: Readonly<Record<string, number>>
+  /** On `process`. */
+  readonly listeners: number
+  readonly fileDescriptors: number
+  /** Kernel threads. */
+  readonly threads: number
+}
+
+const probeFile = fileURLToPath(new URL('inner-probe.ts', import.meta.url))
+
+/** For `startServer({ nodeArgs })`: a server that can be asked what it holds. */
+export const probed: readonly string[] = ['--expose-gc', '--import', probeFile]
+
+/** @param server one that was started with `probed`. */
+export async function heldBy(server: ServerUnderTest): Promise<Held> {
+  const last = () => server.log.findLast((line) => typeof line['probe'] === 'number')
+  const before = Number(last()?.['probe'] ?? 0)
+  const { program } = server
+  program.signal('SIGUSR2')
+  await server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 30_000)
+  const { heapUsed, arrayBuffers, rss, resources, listeners } = last() as unknown as Held
+  const fileDescriptors = (await readdir(`/proc/${program.pid}/fd`)).length
+  const threads = Number(/^Threads:\s+(\d+)/m.exec(await readFile(`/proc/${program.pid}/status`, 'utf8'))![1])
+  return { heapUsed, arrayBuffers, rss, resources, listeners, fileDescriptors, threads }
+}
+
+/** The figures in one line, for a person. */
+export function inWords({ heapUsed, arrayBuffers, rss, resources, fileDescriptors }: Held): string {
+  const mb = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MB`
+  const sockets = (resources['TCPSocketWrap'] ?? 0) + (resources['TCPWRAP'] ?? 0)
+  return `heap ${mb(heapUsed)}, buffers ${mb(arrayBuffers)}, resident ${mb(rss)}, ${fileDescriptors} file descriptors, ${sockets} sockets`
+}
