@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createApi } from './api/server.ts'
 import { InProcessBus } from './bus/in-process-bus.ts'
 import { systemClock } from './clock.ts'
+import { versionText } from './command-line.ts'
 import { type Config, hostInUrl, httpOrigins } from './config.ts'
 import {
   type DataDir,
@@ -26,7 +28,7 @@ import { Notifier } from './notify/notifier.ts'
 import { Secret, SecretBox } from './secret.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import type { Store } from './store/store.ts'
-import { openCertificate } from './tls-certificate.ts'
+import { openCertificate, type TlsCertificate } from './tls-certificate.ts'
 
 /** What a person must know of a server that has started. */
 export type Started = {
@@ -38,6 +40,8 @@ export type Started = {
   readonly accountId: AccountId
   /** Made at this start, to be shown this once. */
   readonly newToken: Secret | undefined
+  /** Signs a browser in once, below the address of HTTP: made with the token, to be shown with it. */
+  readonly signInPath: Secret | undefined
   /** Where it can be read later; undefined when the person set API_TOKEN. */
   readonly tokenFile: string | undefined
 }
@@ -55,6 +59,8 @@ export interface App {
 export type AppOverrides = { readonly resolve?: Resolve }
 
 const efficientGatherMs = 40
+/** Built by scripts/build-dashboard.mjs. */
+const dashboardFolder = join(import.meta.dirname, '../web/dist')
 
 /**
  * Builds the server: the one place that sees every room.
@@ -124,6 +130,8 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     ...(ports.rtmp !== 0 && { rtmpUrl: `rtmp://${publicHost}:${ports.rtmp}/live/` }),
     ...(ports.rtmps !== 0 && { rtmpsUrl: `rtmps://${publicHost}:${ports.rtmps}/live/` }),
   })
+  const { httpUrl, httpsUrl } = httpOrigins(config)
+  let shownCertificate: TlsCertificate | undefined
   const api = await createApi({
     store,
     bus,
@@ -142,12 +150,28 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
     isReady: () => isReady,
     webhooks: () => notifier.outcomes,
+    dashboardFolder,
+    around: {
+      version: versionText(),
+      ...(httpUrl !== undefined && { httpUrl }),
+      ...(httpsUrl !== undefined && { httpsUrl }),
+      certificate: () => shownCertificate?.current.cert,
+      limits: {
+        reconnectWindowSeconds: config.reconnectWindowSeconds,
+        recommendedBitrateKbps: config.maxBitrateKbps,
+        ingestBitrateKbps: config.maxIngestKbps,
+        lagMs: config.maxLagMs,
+        bufferMs: config.bufferMs,
+      },
+    },
   })
   opened.defer(() => api.close())
   opened.defer(() => ingest.stopListening())
 
   const certificate = await openCertificate(config, dataDir, clock, log)
   opened.defer(() => certificate.close())
+  const hasTls = config.rtmpsPort !== 0 || config.httpsPort !== 0
+  if (hasTls) shownCertificate = certificate
   const rtmpHost = await hostToListenOn(config.rtmpHost)
   const httpHost = await hostToListenOn(config.httpHost)
   if (config.rtmpPort !== 0)
@@ -172,7 +196,6 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     await listenOn('HTTP', config.httpPort, httpHost, () => api.listen(httpHost, config.httpPort))
   isReady = true
 
-  const { httpUrl, httpsUrl } = httpOrigins(config)
   const origin = httpUrl ?? httpsUrl
   if (origin !== undefined) {
     await writeFileAtomically(dataDir.file('api-url'), `${origin}\n`)
@@ -185,6 +208,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     rtmpsUrl: addresses().rtmpsUrl,
     accountId,
     newToken: created ? token : undefined,
+    signInPath: created ? api.signInPath() : undefined,
     tokenFile: config.apiToken === undefined ? dataDir.file('api-token') : undefined,
   }
   let closing: Promise<void> | undefined

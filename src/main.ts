@@ -90,14 +90,17 @@ async function serve(flags: readonly string[]): Promise<void> {
   log.info({ httpUrl, httpsUrl, rtmpUrl, rtmpsUrl }, 'the server is ready')
 }
 
-/** The one place where a secret is printed: the token that was generated at this start. */
+/** The one place where secrets are printed: the token that was generated at this start, and a link that signs in once. */
 function welcome(started: Started): string {
   const token = started.newToken?.reveal()
   const bearer =
     token ?? (started.tokenFile === undefined ? '$STREAM_CONNECT_API_TOKEN' : `$(cat ${quoted(started.tokenFile)})`)
   const api = started.httpUrl ?? started.httpsUrl
+  const once = started.signInPath?.reveal()
   const lines = [
     '',
+    `  Dashboard  ${api === undefined ? 'off' : `${api}/`}`,
+    ...(api === undefined || once === undefined ? [] : [`  Sign in    ${api}${once}   (once, within an hour)`]),
     `  API        ${api === undefined ? 'off' : `${api}/client/v4`}`,
     ...(started.httpsUrl === undefined ? [] : [`  HTTPS      ${started.httpsUrl}/client/v4`]),
     `  RTMP       ${started.rtmpUrl ?? 'off'}`,

@@ -30,7 +30,7 @@ export function logAccess(routes: HttpRoutes, log: ApiLog, metrics: Metrics): vo
     // How long somebody has listened is no latency.
     if (!String(reply.raw.getHeader('content-type')).startsWith(eventStream))
       metrics.requestServed(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
-    const isChange = !readingMethods.has(request.method)
+    const isChange = !readingMethods.has(request.method) && !request.routeOptions?.config.onlyReads
     const fields = {
       method: request.method,
       route,

@@ -102,6 +102,13 @@ export class AccountRegister implements Accounts {
     return this.#first.token.equals(text) ? this.#owner() : stored && this.#use(stored)
   }
 
+  /** Who has shown this token before. @returns undefined when it was revoked meanwhile, or has expired. */
+  principalOf(id: TokenId): Principal | undefined {
+    if (id === firstTokenId) return this.#owner()
+    const stored = this.#tokens.get(id)
+    return stored && !this.hasExpired(stored.token) ? this.#use(stored) : undefined
+  }
+
   principalOfKey(email: string, key: string): Principal | undefined {
     const stored = this.#find(key.toLowerCase(), 'key')
     return stored?.token.email === email.toLowerCase() ? this.#use(stored) : undefined

@@ -17,7 +17,7 @@ import {
   type WireToken,
 } from './account-schemas.ts'
 import type { Right } from './accounts.ts'
-import { authenticate } from './auth.ts'
+import { authenticate, type Doors } from './auth.ts'
 import { invalid, notAuthenticated, notFound, Refusal, success } from './envelope.ts'
 import type { AccountRoutes, HttpRoutes } from './routes.ts'
 import { accountParams, successOf } from './schemas.ts'
@@ -56,11 +56,11 @@ export function addUserRoutes(routes: HttpRoutes, register: AccountRegister): vo
 }
 
 /** Who asks, for the routes above: each is for whoever has a token, unless its `right` says that it takes one in all accounts. */
-export function authenticateUser(routes: HttpRoutes, register: AccountRegister): void {
+export function authenticateUser(routes: HttpRoutes, doors: Doors): void {
   routes.addHook('onRequest', async (request) => {
     if (request.method === 'OPTIONS') return
     try {
-      request.principal = authenticate(request.headers, register)
+      request.principal = authenticate(request, doors)
     } catch (error) {
       // Cloudflare has a code of its own where the token itself is what is asked about.
       if (request.routeOptions.url?.endsWith('/tokens/verify') && error instanceof Refusal && error.status === 403)

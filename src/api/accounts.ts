@@ -13,6 +13,8 @@ export interface Principal {
   readonly name: string
   /** ISO 8601 */
   readonly expires?: string
+  /** Where it came with the cookie of the dashboard: tells sessions apart, and is no secret. */
+  readonly session?: string
   /**
    * Whether the right is there now: false from the moment in which the token was revoked or has expired, and for an account that does
    * not exist. Whoever serves one request for long asks again.

@@ -14,6 +14,10 @@ export const apiErrorCodes = {
   10003: 'There is no such live input, output, token, webhook destination, policy or delivery in this account.',
   10005: 'The request cannot be carried out as it is. `message` says what to mend, `source.pointer` where.',
   10060: 'A number is out of its range. `message` names the range.',
+  11401: 'Nobody is signed in on the dashboard, or no longer. Sign in again.',
+  11403:
+    'A request with the cookie of the dashboard did not come from the dashboard. Send `Authorization: Bearer <token>`.',
+  11404: 'Nothing is live at this live input, so there is nothing to see. Start the encoder, then ask again.',
   11408: 'The request did not arrive whole in time. Send it again.',
   11409: 'Too many others changed the same live input at the same time. Send the request again.',
   11410: 'The live input that this Idempotency-Key made has been deleted. Send another key to make another.',
@@ -132,10 +136,10 @@ export function tooMuch(message: string, retryAfterSeconds: number): Refusal {
 
 /** One of ours, with the code's own sentence. */
 export function refused(
-  status: 408 | 409 | 413 | 431 | 500 | 503 | 507,
+  status: 401 | 403 | 404 | 408 | 409 | 413 | 431 | 500 | 503 | 507,
   options: { headers?: Readonly<Record<string, string>>; cause?: unknown } = {},
 ): Refusal {
-  const code = (11000 + status) as 11408 | 11409 | 11413 | 11431 | 11500 | 11503 | 11507
+  const code = (11000 + status) as 11401 | 11403 | 11404 | 11408 | 11409 | 11413 | 11431 | 11500 | 11503 | 11507
   return new Refusal(status, [{ code, message: apiErrorCodes[code] }], options)
 }
 

@@ -13,7 +13,7 @@ import type { AccountRegister } from './account-register.ts'
 import { addTokenRoutes, addUserRoutes, authenticateUser } from './account-routes.ts'
 import type { Principal, Right } from './accounts.ts'
 import type { Alerting } from './alerting.ts'
-import { authenticate } from './auth.ts'
+import { authenticate, type Doors } from './auth.ts'
 import { noRoute, notAuthenticated } from './envelope.ts'
 import { addEventRoutes } from './event-routes.ts'
 import type { EventStreams } from './events.ts'
@@ -24,6 +24,8 @@ import { addOutputActionRoutes } from './output-actions.ts'
 import { addOutputRoutes } from './outputs.ts'
 import type { Projection } from './projection.ts'
 import { idParams } from './schemas.ts'
+import type { SignInLinks } from './session-links.ts'
+import { addSignInLinkRoutes } from './session-routes.ts'
 import { addWebhookDeliveryRoutes } from './webhook-deliveries.ts'
 import { addWebhookDestinationRoutes } from './webhook-destinations.ts'
 import type { Wire } from './wire.ts'
@@ -39,6 +41,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the route takes, where its method does not say it (GET and HEAD: `read`, others: `write`). */
     right?: Right
+    /** A POST that changes nothing: its body holds what must stand in no address. */
+    onlyReads?: true
   }
 }
 
@@ -71,10 +75,10 @@ export type Parts = {
  * Everything below /accounts/{account_id}. Who asks, whether the ids are ids and whether the token may do this is settled before
  * a byte of the body is read.
  */
-export function addAccountRoutes(routes: AccountRoutes, register: AccountRegister, parts: Parts): void {
+export function addAccountRoutes(routes: AccountRoutes, register: AccountRegister, doors: Doors, parts: Parts): void {
   routes.addHook('onRequest', async (request) => {
     if (request.method === 'OPTIONS') return
-    request.principal = authenticate(request.headers, register)
+    request.principal = authenticate(request, doors)
     const params = request.params as Readonly<Record<string, string>>
     for (const name of idParams) if (params[name] !== undefined && !isId(params[name])) throw noRoute(request.url)
     const byMethod = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
@@ -94,15 +98,23 @@ export function addAccountRoutes(routes: AccountRoutes, register: AccountRegiste
 }
 
 /** What belongs to whoever asks: /accounts and /user. */
-export function addAuthenticatedRoutes(routes: HttpRoutes, register: AccountRegister): void {
-  authenticateUser(routes, register)
-  answerOtherMethods(routes, () => addUserRoutes(routes, register))
+export function addAuthenticatedRoutes(
+  routes: HttpRoutes,
+  register: AccountRegister,
+  doors: Doors,
+  links: SignInLinks,
+): void {
+  authenticateUser(routes, doors)
+  answerOtherMethods(routes, () => {
+    addUserRoutes(routes, register)
+    addSignInLinkRoutes(routes, links)
+  })
 }
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 /** For every path that `add` adds: OPTIONS says which methods it has, the others of `methods` are refused with 405. */
-function answerOtherMethods(routes: AccountRoutes, add: () => void): void {
+export function answerOtherMethods(routes: AccountRoutes, add: () => void): void {
   const methodsOf = new Map<string, Set<string>>()
   const rightOf = new Map<string, Right>()
   let isAdding = true

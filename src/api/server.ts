@@ -16,11 +16,14 @@ import type { Bus } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { SecretCipher } from '../model/live-input.ts'
+import { Secret } from '../secret.ts'
 import type { Store } from '../store/store.ts'
 import { logAccess } from './access-log.ts'
-import { AccountRegister, type FirstAccount } from './account-register.ts'
+import { AccountRegister, type FirstAccount, firstTokenId } from './account-register.ts'
 import type { Principal } from './accounts.ts'
 import { Alerting } from './alerting.ts'
+import type { Doors } from './auth.ts'
+import { addDashboard, type ServerAround } from './dashboard.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
 import { EventStreams } from './events.ts'
@@ -34,6 +37,9 @@ import { type OwnerIsAlive, Projection } from './projection.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { limitRate } from './rate-limit.ts'
 import { addAccountRoutes, addAuthenticatedRoutes, type HttpRoutes } from './routes.ts'
+import { SessionCookie } from './session-cookie.ts'
+import { SignInLinks, signInPath } from './session-links.ts'
+import { Sessions } from './sessions.ts'
 import { type IngestAddresses, Wire } from './wire.ts'
 import { Wishes } from './wishes.ts'
 
@@ -64,6 +70,10 @@ export type ApiOptions = {
   readonly webhooks?: () => WebhookOutcomes
   /** 0 to 1. */
   readonly random?: () => number
+  /** Where the dashboard was built; absent: there is none. */
+  readonly dashboardFolder?: string
+  /** What the dashboard shows of the server around the API. */
+  readonly around?: ServerAround
 }
 
 /** Everything over HTTP. Made by `createApi`, owned by the app, closed before the store and the bus are. */
@@ -73,6 +83,8 @@ export interface Api extends AsyncDisposable {
   /** The same API over TLS. `renew` puts a new certificate into force for connections to come. */
   listenTls(host: string, port: number, tls: SecureContextOptions): Promise<AddressInfo & TlsListener>
   ready(): boolean
+  /** A one-time link for the session of the first token, below the server's address: for the person who starts the server. */
+  signInPath(): Secret
   /** Every route that there is, as it was registered: `:name` stands for an id. */
   readonly routes: readonly Route[]
   /** A request without a socket, for tests. */
@@ -104,6 +116,12 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const wire = new Wire({ projection, figures, addresses: options.addresses })
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
+  const links = new SignInLinks(clock)
+  const doors: Doors = {
+    accounts: register,
+    sessions: new Sessions(register, clock),
+    cookie: new SessionCookie(options.first.account),
+  }
   const idempotencyKeys = new IdempotencyKeys(store, clock)
   const eventStreams = new EventStreams(bus, clock, randomBytes(4).toString('hex'))
   const metrics = new Metrics(bus, () => clock.monotonicMs(), options.webhooks)
@@ -162,12 +180,12 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   await app.register(
     async (scope) => {
       const all = scope as unknown as HttpRoutes
-      await limitRate(all, limits.requestsMax ?? 0, register)
+      await limitRate(all, limits.requestsMax ?? 0, doors)
       all.setNotFoundHandler((request) => {
         throw noRoute(request.url)
       })
       await all.register(async (routes) =>
-        addAccountRoutes(routes as unknown as HttpRoutes, register, {
+        addAccountRoutes(routes as unknown as HttpRoutes, register, doors, {
           projection,
           wishes,
           wire,
@@ -180,10 +198,22 @@ export async function createApi(options: ApiOptions): Promise<Api> {
           resumeSecondsMax: limits.resumeSecondsMax,
         }),
       )
-      await all.register(async (routes) => addAuthenticatedRoutes(routes as unknown as HttpRoutes, register))
+      await all.register(async (routes) =>
+        addAuthenticatedRoutes(routes as unknown as HttpRoutes, register, doors, links),
+      )
     },
     { prefix: '/client/v4' },
   )
+  await addDashboard(app, {
+    register,
+    doors,
+    links,
+    clock,
+    folder: options.dashboardFolder,
+    around: options.around ?? {},
+    addresses: options.addresses,
+    limits,
+  })
   await app.ready()
 
   const tlsServers: HttpsServer[] = []
@@ -206,6 +236,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return { ...(server.address() as AddressInfo), renew: (next) => server.setSecureContext(next) }
     },
     ready,
+    signInPath: () => new Secret(signInPath(links.make(firstTokenId).once)),
     routes,
     inject: (request) => app.inject(request),
     async close() {

@@ -95,18 +95,21 @@ const open = [
   /^\/:input_uid\/lifecycle$/,
   /^\/openapi\.json$/,
   /^\/docs(\/|$)/,
+  // Who signs in has nothing to show yet; without a session, GET and DELETE tell nothing.
+  /^\/dashboard\/session$/,
 ]
 
 function needed({ method, path }: Route): 'open' | 'token' | 'manageAll' | Right {
   const isReading = method === 'GET' || method === 'HEAD'
   if (method === 'OPTIONS' || open.some((pattern) => pattern.test(path))) return 'open'
-  if (path === '/client/v4/user/tokens/verify') return 'token'
+  if (path === '/client/v4/user/tokens/verify' || path === '/client/v4/user/sign_in_links') return 'token'
+  if (path.startsWith('/dashboard/')) return 'token'
   if (path === '/client/v4/accounts') return isReading ? 'token' : 'manageAll'
   if (path === '/client/v4/accounts/:account_id') return 'any'
   if (path.startsWith('/client/v4/accounts/:account_id/tokens')) return 'manage'
   if (path.startsWith('/client/v4/accounts/:account_id/')) return isReading ? 'read' : 'write'
   // The dashboard's files hold nothing of anybody's.
-  if (isReading && (path === '/' || path === '/*')) return 'open'
+  if (isReading && (path === '/' || path === '/assets/*' || path === '/:dashboard_file')) return 'open'
   return assert.fail(`${method} ${path} is a new route: say here who may use it`)
 }
 
