@@ -62,6 +62,8 @@ type ChunkStream = {
  */
 export class ChunkReader {
   limits: ChunkReaderLimits
+  /** Chunks begun so far: what a peer costs, whatever their size. */
+  chunks = 0
   #chunkSize = defaultChunkSize
   readonly #low: (ChunkStream | undefined)[] = new Array(64)
   readonly #high = new Map<number, ChunkStream>()
@@ -186,6 +188,7 @@ export class ChunkReader {
   }
 
   #open(stream: ChunkStream): void {
+    this.chunks++
     this.#stream = stream
     this.#chunkLeft = Math.min(this.#chunkSize, stream.length - stream.received)
   }

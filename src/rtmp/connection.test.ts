@@ -330,3 +330,86 @@ test('a long command is cut into chunks of the size that was announced', { timeo
   assert.deepEqual((await peer.command('before')).values, [text])
   assert.deepEqual((await peer.command('after')).values, [text])
 })
+
+/** A video message of 10 MiB in chunks of one byte: its beginning, and so many of its chunks. */
+const slowly = Buffer.concat([setChunkSize(1), Buffer.from('06000000a000000901000000aa', 'hex')])
+const oneByteChunks = (count: number) => Buffer.alloc(2 * count, Buffer.of(0xc6, 0xaa))
+
+test('before publish a peer may send so many bytes, or so many chunks, and no more', { timeout }, async () => {
+  const audio = frameMessage(
+    { chunkStreamId: 4, type: 8, timestamp: 0, messageStreamId: 1, body: Buffer.alloc(60_000) },
+    128,
+  )
+  const floods = [
+    { name: 'bytes', first: Buffer.alloc(0), once: audio, times: 75, least: 68, most: 71 },
+    { name: 'chunks', first: slowly, once: oneByteChunks(1_000), times: 40, least: 32, most: 40 },
+  ]
+  for (const { name, first, once, times, least, most } of floods) {
+    const { connection, peer } = await pair()
+    peer.raw(first)
+    const before = connection.bytesReceived
+    for (let index = 0; index < times; index++) peer.raw(once)
+    const reading = (async () => {
+      for (;;) await connection.next(never)
+    })()
+    await assert.rejects(
+      reading,
+      (error) => error instanceof ProtocolError && error.reason === 'too many bytes before publish',
+      name,
+    )
+    const taken = (connection.bytesReceived - before) / once.length
+    assert.ok(taken >= least && taken <= most, `${name}: ${taken}`)
+  }
+})
+
+test('relay: what was read is told by its cost, incomplete messages too', { timeout }, async () => {
+  const { connection, peer } = await pair()
+  let cost = 0
+  connection.onReceived = (bytes) => (cost += bytes)
+  connection.relay(() => {})
+  const media = frameMessage(
+    { chunkStreamId: 4, type: 9, timestamp: 0, messageStreamId: 1, body: Buffer.alloc(50_000) },
+    128,
+  )
+  peer.raw(Buffer.concat([media, ping(1)]))
+  await peer.next(isUserControl)
+  assert.ok(cost >= media.length && cost < media.length * 1.1, `${cost} for ${media.length}`)
+  cost = 0
+  peer.raw(slowly)
+  peer.raw(oneByteChunks(1_000))
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(cost >= 1_000 * 128, String(cost))
+})
+
+test('a destination that floods with bytes or chunks is cut; one that acknowledges for 1 Gbit/s is not', {
+  timeout,
+}, async () => {
+  const begunAgain = Buffer.concat([Buffer.from('060000000001000901000000', 'hex'), Buffer.alloc(128)])
+  const floods = [
+    { first: Buffer.alloc(0), flood: begunAgain },
+    {
+      first: slowly.subarray(0, 16),
+      flood: Buffer.concat([Buffer.from('060000000000100901000000aa', 'hex'), oneByteChunks(10)]),
+    },
+  ]
+  for (const { first, flood } of floods) {
+    const { connection, peer } = await pair('client')
+    connection.limits = unknownPeerLimits
+    connection.relay(() => {})
+    peer.raw(first)
+    for (let index = 0; index < 10_000 && !connection.signal.aborted; index++) {
+      peer.raw(flood)
+      if (index % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const reason = await connection.closed
+    assert.ok(reason instanceof ProtocolError && reason.reason === 'too many bytes', reason.message)
+  }
+  const { connection, peer, time } = await pair('client')
+  connection.relay(() => {})
+  for (let second = 0; second < 20; second++) {
+    time.ms += 1_000
+    for (let index = 0; index < 950; index++) peer.raw(acknowledgement(index))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal(connection.signal.aborted, false)
+})

@@ -42,6 +42,16 @@ const acknowledgeBytesMax = 1_250_000
 /** A peer that announces a window of one byte would get sixteen bytes back for each one. */
 const acknowledgeBytesMin = 4096
 
+/**
+ * A chunk costs as much as so many bytes of media, however small it is: who sends chunks of one byte (Red5 #475) gets no more of the
+ * processor than others. Encoders that never announce a size keep to 128.
+ */
+const chunkCostBytes = 128
+/** Up to publish: a dialogue has some thousand bytes. Some encoders begin with media at once; it is thrown away, and may not go on. */
+const dialogueBytesMax = 4 * 1024 * 1024
+/** A destination that takes a stream has nothing to send but acknowledgements: 16 KB a second for 1 Gbit/s, where YouTube sends most. */
+const answerRate = { perSecond: 256 * 1024, burst: 1024 * 1024 }
+
 /** Answers that a peer leaves unread, before it is cut. All answers of a dialogue have some thousand bytes. */
 const unsentBytesMax = 256 * 1024
 
@@ -70,6 +80,8 @@ export class RtmpConnection {
   controlSink: (bytes: Buffer) => void
   /** The peer acknowledged so many bytes (unsigned 32 bits; not to be trusted: YouTube's count is not cumulative). */
   onAcknowledgement: ((sequenceNumber: number) => void) | undefined
+  /** Relay: what the bytes that have just been read cost, be they messages or parts of some. For the session's pace. */
+  onReceived: ((costBytes: number) => void) | undefined
 
   readonly #stream: Duplex
   readonly #role: 'server' | 'client'
@@ -78,6 +90,8 @@ export class RtmpConnection {
   readonly #commands: TokenBucket
   readonly #userControls: TokenBucket
   readonly #protocolControls: TokenBucket
+  readonly #answers: TokenBucket
+  #dialogueBytesLeft = dialogueBytesMax
 
   #bytesReceived = 0
   #bytesAcknowledged = 0
@@ -99,6 +113,7 @@ export class RtmpConnection {
     this.#commands = new TokenBucket(commandRate, options.now)
     this.#userControls = new TokenBucket(userControlRate, options.now)
     this.#protocolControls = new TokenBucket(protocolControlRate, options.now)
+    this.#answers = new TokenBucket(answerRate, options.now)
     this.controlSink = (bytes) => this.#write(bytes)
     const { signal } = this.#over
     this.signal = signal
@@ -171,9 +186,10 @@ export class RtmpConnection {
       const slice = this.#unread.subarray(0, dialogueSliceBytes)
       this.#unread = this.#unread.subarray(slice.length)
       try {
-        this.#reader.push(slice, (received) => {
+        this.#dialogueBytesLeft -= this.#push(slice, (received) => {
           if (this.#accepts(received)) this.#queue.push({ ...received, body: Buffer.from(received.body) })
         })
+        if (this.#dialogueBytesLeft < 0) throw new ProtocolError('too many bytes before publish')
       } catch (error) {
         this.close(error as Error)
         throw error
@@ -197,7 +213,7 @@ export class RtmpConnection {
     this.#unread = Buffer.alloc(0)
     try {
       for (const message of queue) this.#deliver(message)
-      this.#reader.push(unread, this.#onRelayed)
+      this.#relayed(unread)
     } catch (error) {
       this.close(error as Error)
     }
@@ -290,7 +306,7 @@ export class RtmpConnection {
     this.#acknowledge()
     if (this.#sink !== undefined) {
       try {
-        this.#reader.push(bytes, this.#onRelayed)
+        this.#relayed(bytes)
       } catch (error) {
         this.close(error as Error)
       }
@@ -301,6 +317,19 @@ export class RtmpConnection {
     this.#waiting = undefined
     if (waiting !== undefined) waiting.resolve(bytes)
     else this.#unread = Buffer.concat([this.#unread, bytes])
+  }
+
+  #relayed(bytes: Buffer): void {
+    const cost = this.#push(bytes, this.#onRelayed)
+    if (this.#role === 'client' && !this.#answers.take(cost)) throw new ProtocolError('too many bytes')
+    this.onReceived?.(cost)
+  }
+
+  /** @returns what it cost: the bytes themselves, or their chunks. */
+  #push(bytes: Buffer, onMessage: (message: Message) => void): number {
+    const before = this.#reader.chunks
+    this.#reader.push(bytes, onMessage)
+    return Math.max(bytes.length, (this.#reader.chunks - before) * chunkCostBytes)
   }
 
   readonly #onRelayed = (message: Message): void => {

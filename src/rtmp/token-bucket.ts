@@ -15,16 +15,16 @@ export class TokenBucket {
     this.#filledAt = now()
   }
 
-  /** @returns false when none is left. */
-  take(): boolean {
-    if (this.#tokens < 1) {
+  /** @returns false when fewer are left. */
+  take(count = 1): boolean {
+    if (this.#tokens < count) {
       // Only an empty bucket looks at the clock: media must not pay for it.
       const now = this.#now()
       this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) * this.#perSecond) / 1000)
       this.#filledAt = now
-      if (this.#tokens < 1) return false
+      if (this.#tokens < count) return false
     }
-    this.#tokens -= 1
+    this.#tokens -= count
     return true
   }
 }
