@@ -23,12 +23,12 @@ type Stage = {
   run(): Promise<boolean>
 }
 
-const unitFiles = ['src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{house,fuzz}/**/*.test.ts']
+const unitFiles = ['src/**/*.test.ts', 'web/src/**/*.test.ts', 'scripts/**/*.test.ts', 'test/{house,fuzz}/**/*.test.ts']
 const contractFiles = ['test/contract/**/*.test.ts']
 
 const stages: readonly Stage[] = [
   { name: 'packages', title: 'system packages', run: () => provideSystemPackages() },
-  { name: 'typecheck', title: 'type-check', run: () => runProgram('typescript/bin/tsc', []) },
+  { name: 'typecheck', title: 'type-check', run: () => typecheck() },
   { name: 'lint', title: 'lint', run: () => runProgram('@biomejs/biome/bin/biome', ['check', '--error-on-warnings']) },
   // Unit tests compute: two at a time suit two cores. The others start servers and programs, and some measure: one at a time.
   { name: 'unit', title: 'unit and property tests', run: () => runTests(globSync(unitFiles), 2, 180_000) },
@@ -98,6 +98,12 @@ function report(): void {
     lines.push(...Object.entries(all).map(([name, count]) => `ℹ ${name} ${count}`))
   }
   process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** The server and the dashboard have different surroundings: Node's, and a browser's. */
+async function typecheck(): Promise<boolean> {
+  const ofServer = await runProgram('typescript/bin/tsc', [])
+  return (await runProgram('typescript/bin/tsc', ['-p', 'web'])) && ofServer
 }
 
 /** Runs a program of node_modules, by its JavaScript entry, so that it does not depend on the PATH. */

@@ -1,0 +1,132 @@
+import type { ApiError, Failure, Notice, Success } from '../../../src/api/envelope.ts'
+
+/** Codes of `ApiFailure` that no server sends. */
+export const unreachable = 0
+export const unreadable = 1
+
+/** What the server refused, or that it could not be asked; `message` is a sentence for a person. */
+export class ApiFailure extends Error {
+  /** The code of the envelope (docs: apiErrorCodes), or one of the two above. */
+  readonly code: number
+  /** HTTP; 0 when there was no answer. */
+  readonly status: number
+  /** All that is wrong, each with a JSON pointer into what was sent where there is one: for the fields of a form. */
+  readonly errors: readonly ApiError[]
+
+  constructor(code: number, message: string, status = 0, errors: readonly ApiError[] = [], cause?: unknown) {
+    super(message, { cause })
+    this.name = 'ApiFailure'
+    this.code = code
+    this.status = status
+    this.errors = errors
+  }
+
+  /** What is wrong with one field of what was sent: `failure.at('/url')`. */
+  at(pointer: string): string | undefined {
+    return this.errors.find(({ source }) => source?.pointer === pointer)?.message
+  }
+}
+
+export type Answer<Result> = {
+  readonly result: Result
+  /** What the server has to say though it did as it was told: lint of an output's url. */
+  readonly messages: readonly Notice[]
+  readonly info: unknown
+}
+
+export type Call = {
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  /** Goes as JSON. */
+  readonly body?: unknown
+  readonly signal?: AbortSignal
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+const api = '/client/v4'
+const signedOutListeners = new Set<() => void>()
+
+/** Tells when the server does not know (any more) who asks. */
+export function onSignedOut(listener: () => void): () => void {
+  signedOutListeners.add(listener)
+  return () => signedOutListeners.delete(listener)
+}
+
+export function announceSignedOut(): void {
+  for (const listener of signedOutListeners) listener()
+}
+
+/** `/client/v4/accounts/<account>/stream/…`, each part encoded. */
+export function streamPath(account: string, ...parts: readonly string[]): string {
+  return [`${api}/accounts/${account}/stream`, ...parts.map(encodeURIComponent)].join('/')
+}
+
+export function accountPath(account: string, ...parts: readonly string[]): string {
+  return [`${api}/accounts/${account}`, ...parts.map(encodeURIComponent)].join('/')
+}
+
+/** One call of the API or of /dashboard. @throws ApiFailure */
+export async function call<Result>(path: string, options: Call = {}): Promise<Answer<Result>> {
+  const response = await ask(path, options)
+  if (response.status === 204) return { result: undefined as Result, messages: [], info: undefined }
+  const answer = await readJson(response)
+  if (!response.ok) throw refused(response, answer)
+  // DELETE of an input or output answers a bare {}, as Cloudflare's does.
+  if (!isEnvelope(answer)) return { result: answer as Result, messages: [], info: undefined }
+  return {
+    result: answer.result as Result,
+    messages: answer.messages,
+    info: (answer as { result_info?: unknown }).result_info,
+  }
+}
+
+async function ask(path: string, { method = 'GET', body, signal, headers }: Call): Promise<Response> {
+  try {
+    return await fetch(path, {
+      method,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      headers: {
+        accept: 'application/json',
+        // A page of another site cannot send it without asking first: the server changes nothing without.
+        ...(method !== 'GET' && { 'x-stream-connect': 'dashboard' }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    })
+  } catch (cause) {
+    if (signal?.aborted) throw cause
+    throw new ApiFailure(unreachable, 'The server cannot be reached.', 0, [], cause)
+  }
+}
+
+async function readJson(response: Response): Promise<unknown> {
+  try {
+    return await response.json()
+  } catch (cause) {
+    throw new ApiFailure(
+      unreadable,
+      `The answer (HTTP ${response.status}) is not from Stream Connect. Something stands between this page and the server.`,
+      response.status,
+      [],
+      cause,
+    )
+  }
+}
+
+function refused(response: Response, answer: unknown): ApiFailure {
+  const errors = isEnvelope(answer) ? (answer as unknown as Failure).errors : []
+  const [first] = errors
+  if (response.status === 401) announceSignedOut()
+  return new ApiFailure(
+    first?.code ?? unreadable,
+    first?.message ?? `The server answered with HTTP ${response.status}.`,
+    response.status,
+    errors,
+  )
+}
+
+function isEnvelope(answer: unknown): answer is Success<unknown> {
+  return typeof answer === 'object' && answer !== null && 'success' in answer && 'result' in answer
+}

@@ -1,0 +1,197 @@
+import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/api/schemas.ts'
+import type { JsonObject } from '../../../src/model/live-input.ts'
+import { tellFailure } from '../frame/notices.ts'
+import { ApiFailure, call, streamPath } from './client.ts'
+import { readSession } from './session.ts'
+
+/** What other programs make, rename and delete comes with no event. */
+const refreshMs = 15_000
+const retriesMax = 2
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      // What the server has refused, it refuses again.
+      retry: (count, error) =>
+        count < retriesMax && !(error instanceof ApiFailure && error.status >= 400 && error.status < 500),
+      refetchOnWindowFocus: true,
+    },
+    mutations: { retry: false },
+  },
+})
+
+export const keys = {
+  session: ['session'] as const,
+  inputs: (account: string) => ['inputs', account] as const,
+  input: (account: string, input: string) => ['input', account, input] as const,
+  outputs: (account: string, input: string) => ['outputs', account, input] as const,
+}
+
+export function useSession() {
+  return useQuery({ queryKey: keys.session, queryFn: ({ signal }) => readSession(signal), staleTime: 60_000 })
+}
+
+/** All live inputs of an account, the newest first. */
+export function useInputs(account: string) {
+  return useQuery({
+    queryKey: keys.inputs(account),
+    queryFn: async ({ signal }) =>
+      (await call<WireLiveInputItem[]>(`${streamPath(account, 'live_inputs')}?include=status`, { signal })).result,
+    refetchInterval: refreshMs,
+  })
+}
+
+export function useInput(account: string, input: string) {
+  return useQuery({
+    queryKey: keys.input(account, input),
+    queryFn: async ({ signal }) =>
+      (await call<WireLiveInput>(streamPath(account, 'live_inputs', input), { signal })).result,
+    refetchInterval: refreshMs,
+  })
+}
+
+/** In the order in which they were added. */
+export function useOutputs(account: string, input: string) {
+  return useQuery({
+    queryKey: keys.outputs(account, input),
+    queryFn: async ({ signal }) =>
+      (await call<WireOutput[]>(streamPath(account, 'live_inputs', input, 'outputs'), { signal })).result,
+    refetchInterval: refreshMs,
+  })
+}
+
+/** Changes what a query holds, if it holds anything. */
+export type Patch = <Data>(key: QueryKey, change: (data: Data) => Data) => void
+
+export type Change<Variables, Result> = {
+  readonly run: (variables: Variables) => Promise<Result>
+  /** How it will look when the server agrees: shown at once, taken back when it does not. */
+  readonly show?: (variables: Variables, patch: Patch) => void
+  /** With what the server answered. */
+  readonly done?: (result: Result, variables: Variables, patch: Patch) => void
+  /** What is asked for again afterwards. */
+  readonly refresh: (variables: Variables) => readonly QueryKey[]
+  /** What did not happen: the title of the notice whose text is the server's reason. Undefined: the caller shows it. */
+  readonly failed: ((variables: Variables) => string) | undefined
+}
+
+/** A change that is seen at once, and taken back with the reason when the server refuses. */
+export function useChange<Variables, Result>({ run, show, done, refresh, failed }: Change<Variables, Result>) {
+  const client = useQueryClient()
+  return useMutation({
+    mutationFn: run,
+    onMutate: async (variables) => {
+      const before = new Map<QueryKey, unknown>()
+      // An answer that is under way is from before the change.
+      await Promise.all(refresh(variables).map((queryKey) => client.cancelQueries({ queryKey })))
+      show?.(variables, (key, change) => {
+        const data = client.getQueryData(key)
+        if (data === undefined) return
+        if (!before.has(key)) before.set(key, data)
+        client.setQueryData(key, change(data as never))
+      })
+      return before
+    },
+    onSuccess: (result, variables) =>
+      done?.(result, variables, (key, change) =>
+        client.setQueryData(key, (data: unknown) => (data === undefined ? data : change(data as never))),
+      ),
+    onError: (error, variables, before) => {
+      for (const [key, data] of before ?? []) client.setQueryData(key, data)
+      if (failed !== undefined) tellFailure(failed(variables), error)
+    },
+    // Not waited for: the change is done when the server has said so.
+    onSettled: (_result, _error, variables) => {
+      for (const queryKey of refresh(variables)) void client.invalidateQueries({ queryKey })
+    },
+  })
+}
+
+type Items = readonly WireLiveInputItem[]
+
+export function useCreateInput(account: string) {
+  return useChange({
+    run: async (name: string) =>
+      (await call<WireLiveInput>(streamPath(account, 'live_inputs'), { method: 'POST', body: { meta: { name } } }))
+        .result,
+    done: (made, _name, patch) =>
+      patch<Items>(keys.inputs(account), (items) =>
+        items.some(({ uid }) => uid === made.uid) ? items : [itemOf(made), ...items],
+      ),
+    refresh: () => [keys.inputs(account)],
+    failed: undefined,
+  })
+}
+
+type Named = { readonly uid: string; readonly meta: JsonObject | Record<string, unknown> }
+
+export function useRenameInput(account: string) {
+  return useChange({
+    run: ({ input, name }: { input: Named; name: string }) =>
+      call(streamPath(account, 'live_inputs', input.uid), { method: 'PUT', body: { meta: { ...input.meta, name } } }),
+    show: ({ input, name }, patch) =>
+      patchInput(patch, account, input.uid, { meta: { ...input.meta, name } as JsonObject }),
+    refresh: ({ input }) => [keys.inputs(account), keys.input(account, input.uid)],
+    failed: ({ input }) => `${nameOf(input)} was not renamed`,
+  })
+}
+
+export function useSwitchInput(account: string) {
+  return useChange({
+    run: ({ input, enabled }: { input: Named; enabled: boolean }) =>
+      call(streamPath(account, 'live_inputs', input.uid, enabled ? 'enable' : 'disable'), { method: 'POST' }),
+    show: ({ input, enabled }, patch) => patchInput(patch, account, input.uid, { enabled }),
+    refresh: ({ input }) => [keys.inputs(account), keys.input(account, input.uid)],
+    failed: ({ input, enabled }) => `${nameOf(input)} was not ${enabled ? 'enabled' : 'disabled'}`,
+  })
+}
+
+export function useDeleteInput(account: string) {
+  return useChange({
+    run: (input: Named) => call(streamPath(account, 'live_inputs', input.uid), { method: 'DELETE' }),
+    show: (input, patch) => patch<Items>(keys.inputs(account), (items) => items.filter(({ uid }) => uid !== input.uid)),
+    refresh: () => [keys.inputs(account)],
+    failed: (input) => `${nameOf(input)} was not deleted`,
+  })
+}
+
+export function useRotateKeys(account: string) {
+  return useChange({
+    run: async (input: Named) =>
+      (await call<WireLiveInput>(streamPath(account, 'live_inputs', input.uid, 'rotate_keys'), { method: 'POST' }))
+        .result,
+    done: (rotated, input, patch) => patch<WireLiveInput>(keys.input(account, input.uid), () => rotated),
+    refresh: (input) => [keys.input(account, input.uid)],
+    failed: (input) => `The stream key of ${nameOf(input)} was not changed`,
+  })
+}
+
+/** What people call it; its id begins the name of one that has none. */
+export function nameOf({ uid, meta }: Named): string {
+  const name = meta['name']
+  return typeof name === 'string' && name.trim() !== '' ? name : `Unnamed (${uid.slice(0, 8)})`
+}
+
+function patchInput(
+  patch: Patch,
+  account: string,
+  uid: string,
+  change: { meta?: JsonObject; enabled?: boolean },
+): void {
+  patch<Items>(keys.inputs(account), (items) => items.map((item) => (item.uid === uid ? { ...item, ...change } : item)))
+  patch<WireLiveInput>(keys.input(account, uid), (input) => ({ ...input, ...change }))
+}
+
+function itemOf({
+  uid,
+  created,
+  modified,
+  meta,
+  deleteRecordingAfterDays,
+  enabled,
+  status,
+}: WireLiveInput): WireLiveInputItem {
+  return { uid, id: uid, created, modified, meta, deleteRecordingAfterDays, enabled, status }
+}

@@ -1,0 +1,3 @@
+export function InputsPage({ account }: { readonly account: string }) {
+  return <>{account}</>
+}
