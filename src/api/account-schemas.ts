@@ -20,6 +20,7 @@ function whole(max: number, fallback: number) {
     .transform(Number)
     .refine((value) => value <= max, { error: sentence })
     .default(fallback)
+    .meta({ description: `A whole number from 1 to ${max}; without it ${fallback}.` })
 }
 
 export const pageQuery = z.object({ page: whole(1_000_000, 1), per_page: whole(perPageMax, perPageDefault) })
@@ -60,6 +61,7 @@ export const tokenBody = strict(
     all_accounts: z.boolean({ error: 'Must be true or false.' }).optional(),
     expires_on: z.iso
       .datetime({ offset: true, error: 'Must be a time in ISO 8601, for example "2030-01-31T00:00:00Z", or null.' })
+      .meta({ description: 'Yet to come; null: never.' })
       .nullish(),
   },
   '{"name": "Control room", "scopes": ["Stream Write"]}',

@@ -86,21 +86,40 @@ function fieldTable(schema: JsonSchema | undefined): string {
     `<code>${text(name)}</code>`,
     text(kindOf(field)),
     required.has(name) ? 'required' : '',
+    prose(wordsOf(field)),
   ])
-  return rows.length === 0 ? '' : table(['field', 'kind', ''], rows)
+  return rows.length === 0 ? '' : table(['field', 'kind', '', ''], rows)
 }
 
-/** In a few words: `text`, `number or null`, `one of a, b`. */
+/** The description may stand at one of the kinds that a field can have. */
+function wordsOf(schema: JsonSchema): string | undefined {
+  const { description, anyOf = [] } = schema as { description?: string; anyOf?: JsonSchema[] }
+  return description ?? anyOf.map(wordsOf).find((words) => words !== undefined)
+}
+
+/** In a few words: `text of at most 64`, `integer from 30 to 1096 or null`, `one of a, b`. */
 function kindOf(schema: JsonSchema | undefined): string {
   if (schema === undefined) return ''
   const { type, anyOf, enum: values } = schema as { type?: string | string[]; anyOf?: JsonSchema[]; enum?: unknown[] }
   if (values !== undefined) return `one of ${values.join(', ')}`
   if (anyOf !== undefined) return [...new Set(anyOf.map(kindOf))].join(' or ')
-  return [type ?? 'any JSON'].flat().join(' or ').replace('string', 'text')
+  const [kind = '', ...others] = [type ?? 'any JSON'].flat()
+  return [`${kind.replace('string', 'text')}${limitsOf(schema)}`, ...others].join(' or ')
+}
+
+function limitsOf(schema: JsonSchema): string {
+  const { minimum, maximum, maxLength, maxItems } = schema as Readonly<Record<string, number | undefined>>
+  const most = maxLength ?? maxItems
+  if (most !== undefined) return ` of at most ${most}`
+  if (minimum === undefined) return ''
+  return maximum === undefined || maximum >= Number.MAX_SAFE_INTEGER
+    ? ` from ${minimum}`
+    : ` from ${minimum} to ${maximum}`
 }
 
 function example(value: unknown): string {
-  return value === undefined ? '' : `<pre>${text(JSON.stringify(value, null, 2))}</pre>`
+  if (value === undefined) return ''
+  return `<pre>${text(typeof value === 'string' ? value : JSON.stringify(value, null, 2))}</pre>`
 }
 
 function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -15,6 +15,7 @@ const eventsQuery = z.object({
     .regex(/^[0-9a-f]{32}(,[0-9a-f]{32})*$/, { error: 'Must be ids of live inputs, joined by commas.' })
     .transform((text) => new Set(text.split(',')))
     .refine((inputs) => inputs.size <= inputsMax, { error: `At most ${inputsMax} live inputs.` })
+    .meta({ description: `Ids of live inputs whose figures are wanted, joined by commas; at most ${inputsMax}.` })
     .optional(),
 })
 

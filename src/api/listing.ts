@@ -32,6 +32,9 @@ export const listQuery = z.object({
     .string({ error: limitMend })
     .regex(/^[1-9]\d{0,3}$/, { error: limitMend })
     .refine((text) => Number(text) <= limitMax, { error: limitMend })
+    .meta({
+      description: `A whole number from 1 to ${limitMax}. Without it, all; with a cursor alone, ${limitByDefault}.`,
+    })
     .optional(),
   cursor: z
     .string({ error: 'Must be the cursor of an earlier answer.' })

@@ -3,14 +3,19 @@ import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { jsonSchemaTransform } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { apiErrorCodes } from './envelope.ts'
-import { operations, tags } from './operations.ts'
+import { type Operation, operations, tags } from './operations.ts'
 import type { HttpRoutes } from './routes.ts'
 import { failureAnswer } from './schemas.ts'
 
 export type JsonSchema = { readonly [keyword: string]: unknown }
+export type Content = {
+  readonly schema?: JsonSchema
+  readonly example?: unknown
+  readonly examples?: { readonly [name: string]: { readonly value: unknown } }
+}
 export type Answer = {
   readonly description: string
-  readonly content?: { readonly [type: string]: { readonly schema?: JsonSchema; readonly example?: unknown } }
+  readonly content?: { readonly [type: string]: Content }
   readonly headers?: { readonly [name: string]: { readonly description?: string } }
 }
 export type Parameter = {
@@ -41,26 +46,41 @@ export type ApiDescription = {
 
 const json = 'application/json'
 
-/** Which codes come with which status. */
+type Kind = {
+  readonly path: string
+  /** The API, with an account and a token; the others are about the server, and answered to everybody. */
+  readonly isApi: boolean
+  /** A body may come with it, whether it is read or not. */
+  readonly takesBody: boolean
+  readonly writes: boolean
+}
+
+/** Which codes come with which status, and where. */
 const refusals: readonly {
   readonly status: number
   readonly name: string
   readonly codes: readonly (keyof typeof apiErrorCodes)[]
-  readonly of: (operation: { method: string; hasBody: boolean }) => boolean
+  readonly of: (operation: Kind) => boolean
 }[] = [
-  { status: 400, name: 'BadRequest', codes: [6003, 9106, 10005, 10060], of: () => true },
-  { status: 401, name: 'InvalidToken', codes: [1000], of: () => false },
-  { status: 403, name: 'Forbidden', codes: [10000], of: () => true },
-  { status: 404, name: 'NotFound', codes: [7000, 7003, 10003], of: () => true },
-  { status: 405, name: 'MethodNotAllowed', codes: [7000, 7003], of: () => false },
-  { status: 408, name: 'RequestTimeout', codes: [11408], of: ({ hasBody }) => hasBody },
-  { status: 409, name: 'Conflict', codes: [11409, 11410], of: ({ method }) => method !== 'get' },
-  { status: 413, name: 'TooLarge', codes: [11413], of: ({ hasBody }) => hasBody },
-  { status: 429, name: 'TooMany', codes: [11429], of: () => true },
+  { status: 400, name: 'BadRequest', codes: [6003, 9106, 10005, 10060], of: ({ isApi }) => isApi },
+  { status: 401, name: 'InvalidToken', codes: [1000, 11401], of: ({ isApi }) => isApi },
+  { status: 403, name: 'Forbidden', codes: [10000, 11403], of: ({ isApi }) => isApi },
+  {
+    status: 404,
+    name: 'NotFound',
+    codes: [10003, 7003, 7000, 11404],
+    of: ({ isApi, path }) => isApi || path.includes('{'),
+  },
+  // Of paths without an operation of this method.
+  { status: 405, name: 'MethodNotAllowed', codes: [7003, 7000], of: () => false },
+  { status: 408, name: 'RequestTimeout', codes: [11408], of: ({ takesBody }) => takesBody },
+  { status: 409, name: 'Conflict', codes: [11409, 11410], of: ({ writes }) => writes },
+  { status: 413, name: 'TooLarge', codes: [11413], of: ({ takesBody }) => takesBody },
+  { status: 429, name: 'TooMany', codes: [11429], of: ({ isApi }) => isApi },
   { status: 431, name: 'HeadersTooLarge', codes: [11431], of: () => true },
   { status: 500, name: 'ServerError', codes: [11500], of: () => true },
-  { status: 503, name: 'Unavailable', codes: [11503], of: () => true },
-  { status: 507, name: 'StoreFull', codes: [11507], of: ({ method }) => method !== 'get' },
+  { status: 503, name: 'Unavailable', codes: [11503], of: ({ isApi }) => isApi },
+  { status: 507, name: 'StoreFull', codes: [11507], of: ({ writes }) => writes },
 ]
 
 /**
@@ -139,28 +159,46 @@ function complete(operation: DescribedOperation, method: string, path: string): 
   const sent = operation.requestBody?.content[json]
   if (operation.requestBody !== undefined) operation.requestBody.required = false
   if (sent !== undefined && words?.body !== undefined) sent.example = words.body
-  for (const [status, answer] of Object.entries(operation.responses)) {
-    if ('$ref' in answer) continue
-    const isDefault = answer.description === 'Default Response'
-    const content = answer.content?.[json]
-    const example = words?.result !== undefined && { result: words.result, success: true, errors: [], messages: [] }
-    operation.responses[status] = {
-      ...answer,
-      ...(isDefault && { description: status === '200' ? 'It was done.' : 'It was not.' }),
-      ...(content && { content: { [json]: { ...content, ...(example && { example }) } } }),
-    }
-  }
-  if (!path.startsWith('/client/v4')) return
-  operation.security = [{ token: [] }, { email: [], key: [] }]
-  const kind = { method, hasBody: operation.requestBody !== undefined }
+  for (const [status, answer] of Object.entries(operation.responses))
+    if (!('$ref' in answer)) operation.responses[status] = described(answer, status, words)
+  const isApi = path.startsWith('/client/v4')
+  const takesBody = method !== 'get'
+  const kind = { path, isApi, takesBody, writes: takesBody && words?.writes !== false }
+  if (isApi) operation.security = [{ token: [] }, { email: [], key: [] }]
   for (const { status, name, of } of refusals)
-    if (of(kind) || (status === 401 && path.endsWith('/tokens/verify')))
-      operation.responses[String(status)] ??= { $ref: `#/components/responses/${name}` }
+    if (of(kind)) operation.responses[String(status)] ??= { $ref: `#/components/responses/${name}` }
+}
+
+function described(answer: Answer, status: string, words: Operation | undefined): Answer {
+  const isDefault = answer.description === 'Default Response'
+  const example = status === '200' ? exampleOf(words) : words?.otherAnswers?.[status]
+  return {
+    ...answer,
+    ...(isDefault && { description: status === '200' ? 'It was done.' : 'It was not.' }),
+    ...(answer.content && {
+      content: Object.fromEntries(
+        Object.entries(answer.content).map(([type, content]) => [
+          type,
+          { ...content, ...(example !== undefined && { example }) },
+        ]),
+      ),
+    }),
+  }
+}
+
+function exampleOf(words: Operation | undefined): unknown {
+  if (words?.result === undefined) return words?.answer
+  const { result, info } = words
+  return { result, success: true, errors: [], messages: [], ...(info !== undefined && { result_info: info }) }
 }
 
 function refusalAnswer(status: number, codes: readonly (keyof typeof apiErrorCodes)[], schema: JsonSchema): Answer {
-  const [first] = codes
-  const errors = first === undefined ? [] : [{ code: first, message: apiErrorCodes[first] }]
+  const examples = Object.fromEntries(
+    codes.map((code) => {
+      const errors = [{ code, message: apiErrorCodes[code] }]
+      return [code, { value: { success: false, errors, messages: [], result: null } }]
+    }),
+  )
   return {
     description: codes.map((code) => `${code}: ${apiErrorCodes[code]}`).join('\n\n'),
     ...(status === 429 && {
@@ -170,6 +208,6 @@ function refusalAnswer(status: number, codes: readonly (keyof typeof apiErrorCod
         'Ratelimit-Policy': { description: '`"default";q=<requests>;w=<seconds>`' },
       },
     }),
-    content: { [json]: { schema, example: { success: false, errors, messages: [], result: null } } },
+    content: { [json]: { schema, examples } },
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { normaliseFingerprint } from '../destination/certificate.ts'
+import { streamKeyLengthMax, urlLengthMax } from '../destination/destination-url.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import { connectingSteps } from '../model/lifecycle.ts'
 import type { JsonObject } from '../model/live-input.ts'
@@ -37,10 +38,25 @@ function outOfRange(message: string) {
   return { error: message, params: { code: 10060 } }
 }
 
+/**
+ * What JSON Schema cannot check, or zod does not tell it of, is said in words: `meta` is what the description of the API shows, and
+ * what validates stands beside it.
+ */
+function whole(min: number, max?: number, words?: string) {
+  return {
+    ...{ type: 'integer', minimum: min },
+    ...(max !== undefined && { maximum: max }),
+    ...(words !== undefined && { description: words }),
+  }
+}
+
 const meta = z
   .record(z.string(), z.json(), { error: 'Must be an object, for example {"name": "test stream 1"}.' })
   .refine((value) => Buffer.byteLength(JSON.stringify(value)) <= metaBytesMax, {
     error: `Is larger than ${metaBytesMax} bytes. Keep only what you need to tell your live inputs apart.`,
+  })
+  .meta({
+    description: `Yours. At most ${metaBytesMax} bytes as JSON; \`name\` is shown in lists.`,
   }) as unknown as z.ZodType<JsonObject>
 
 const retention = z
@@ -49,6 +65,7 @@ const retention = z
     (days) => Number.isInteger(days) && days >= retentionDays.min && days <= retentionDays.max,
     outOfRange(`Must be a whole number of days from ${retentionDays.min} to ${retentionDays.max}.`),
   )
+  .meta(whole(retentionDays.min, retentionDays.max))
 
 const recording = z.object(
   {
@@ -70,10 +87,13 @@ const recording = z.object(
 )
 
 /** @param max undefined where it is only known to the route. */
-function seconds(max?: number) {
+function seconds(max: number | undefined, words: string) {
   const sentence = `Must be a whole number of seconds${max === undefined ? '' : ` from 0 to ${max}`}, or null.`
   const isInRange = (value: number) => Number.isInteger(value) && value >= 0 && value <= (max ?? Number.MAX_VALUE)
-  return z.number({ error: sentence }).refine(isInRange, outOfRange(sentence))
+  return z
+    .number({ error: sentence })
+    .refine(isInRange, outOfRange(sentence))
+    .meta(whole(0, max, words))
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
@@ -88,6 +108,7 @@ export function line(lengthMax: number) {
     .refine((value) => !controlCharacter.test(value) && value.isWellFormed(), {
       error: 'Must be one line, without control characters.',
     })
+    .meta({ description: 'One line, without control characters.' })
 }
 
 /** Body of create and of PUT. Absent: the default, or no change. `null`: the default. Further fields are passed over. */
@@ -102,9 +123,17 @@ export const liveInputBody = z.object(
     deleteRecordingAfterDays: retention.nullish(),
     preferLowLatency: boolean.nullish(),
     recording: recording.nullish(),
-    reconnectWindowSeconds: seconds(windowSecondsMax).nullish(),
-    reconnectWindowOnStopSeconds: seconds(windowSecondsMax).nullish(),
-    holdPicture: boolean.nullish(),
+    reconnectWindowSeconds: seconds(
+      windowSecondsMax,
+      'How long outputs are held for an encoder that vanished; null: as RECONNECT_WINDOW says.',
+    ).nullish(),
+    reconnectWindowOnStopSeconds: seconds(
+      windowSecondsMax,
+      'The same for an encoder that said goodbye; null: 0.',
+    ).nullish(),
+    holdPicture: boolean
+      .meta({ description: 'While an encoder is waited for, its last picture is repeated for the outputs.' })
+      .nullish(),
   },
   { error: 'The body must be a JSON object, for example {"meta": {"name": "test stream 1"}}.' },
 )
@@ -113,9 +142,11 @@ export type LiveInputBody = z.output<typeof liveInputBody>
 const outputExample = '{"url": "rtmp://a.rtmp.youtube.com/live2", "streamKey": "…"}'
 
 /** What is in them is looked at by `destination/`. */
-function text(missing: string) {
-  return z.string({ error: (issue) => (issue.input === undefined ? missing : 'Must be a text.') })
+function text(missing: string, words: object) {
+  return z.string({ error: (issue) => (issue.input === undefined ? missing : 'Must be a text.') }).meta({ ...words })
 }
+const urlWords = { description: 'rtmp:// or rtmps://', maxLength: urlLengthMax }
+const streamKeyWords = { description: 'One line.', maxLength: streamKeyLengthMax }
 
 /** Strict: a pin that is misspelt would be no pin. */
 const tls = z.strictObject(
@@ -126,6 +157,7 @@ const tls = z.strictObject(
       .refine((value) => normaliseFingerprint(value) !== undefined, {
         error: 'Must be the SHA-256 of the certificate: 64 hex digits, with or without colons.',
       })
+      .meta({ description: 'SHA-256 of the certificate: 64 hex digits, with or without colons.' })
       .nullish(),
   },
   {
@@ -144,7 +176,10 @@ const outputOptions = {
   ...login,
   tls: tls.nullish(),
   /** At most what the log holds: the route knows. */
-  resumeSeconds: seconds().nullish(),
+  resumeSeconds: seconds(
+    undefined,
+    'After a break, the output goes on where it was, if that is no longer ago. At most what the server keeps of a broadcast: BUFFER_MS.',
+  ).nullish(),
 }
 export type OutputOptions = z.output<z.ZodObject<typeof outputOptions>>
 /** The names that have an effect in the body of an output. */
@@ -152,8 +187,8 @@ export const outputFields: readonly string[] = ['url', 'streamKey', 'enabled', .
 
 export const outputBody = z.object(
   {
-    url: text('Give the url of the destination, for example rtmp://a.rtmp.youtube.com/live2.'),
-    streamKey: text('Give the stream key that the destination gave you.'),
+    url: text('Give the url of the destination, for example rtmp://a.rtmp.youtube.com/live2.', urlWords),
+    streamKey: text('Give the stream key that the destination gave you.', streamKeyWords),
     enabled: boolean.nullish(),
     ...outputOptions,
   },
@@ -163,7 +198,12 @@ export type OutputBody = z.output<typeof outputBody>
 
 /** Body of PUT. Cloudflare takes `enabled` alone. */
 export const outputChange = z.object(
-  { enabled: boolean.optional(), url: text('').optional(), streamKey: text('').optional(), ...outputOptions },
+  {
+    enabled: boolean.optional(),
+    url: text('', urlWords).optional(),
+    streamKey: text('', streamKeyWords).optional(),
+    ...outputOptions,
+  },
   { error: 'The body must be a JSON object, for example {"enabled": false}.' },
 )
 export type OutputChange = z.output<typeof outputChange>
@@ -172,8 +212,8 @@ export type OutputChange = z.output<typeof outputChange>
 export const outputTest = z.object(
   {
     output_id: (id as unknown as z.ZodType<OutputId>).optional(),
-    url: text('').optional(),
-    streamKey: text('').optional(),
+    url: text('', { description: 'Whether it can be used is the first step of the answer.' }).optional(),
+    streamKey: text('', { description: 'With `url`; in place of both, `output_id`.' }).optional(),
     ...login,
     tls: tls.nullish(),
   },

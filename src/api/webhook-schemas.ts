@@ -27,6 +27,7 @@ const url = z
     const problem = problemOf(text)
     if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
   })
+  .meta({ description: 'https:// or http://, without user name and password.' })
 
 function problemOf(text: string): string | undefined {
   const parsed = /[\p{C}\s]/u.test(text) ? null : URL.parse(text)
@@ -45,6 +46,7 @@ const secret = z
     error: 'Must be letters, digits and signs of ASCII, without spaces at its ends: it is sent in a header.',
   })
   .transform((text) => (text === '' ? null : text))
+  .meta({ description: 'Sent as `cf-webhook-auth`. ASCII without spaces at its ends.' })
 
 const destinationExample = '{"name": "Control room", "url": "https://example.com/hooks/live", "secret": "…"}'
 
@@ -141,7 +143,8 @@ export const deliveriesQuery = z.object({
     .refine((value) => value <= deliveriesPerPageMax, {
       error: `Must be a whole number from 1 to ${deliveriesPerPageMax}.`,
     })
-    .default(deliveriesPerPage),
+    .default(deliveriesPerPage)
+    .meta({ description: `A whole number from 1 to ${deliveriesPerPageMax}.` }),
   cursor: deliveryId.optional(),
 })
 
