@@ -58,6 +58,13 @@ export function useRoute(): Route {
   return readRoute(useSyncExternalStore(follow, () => location.hash))
 }
 
+/** The account whose page this is: for what is shown on such pages alone. */
+export function useAccount(): string {
+  const route = useRoute()
+  if (!('account' in route)) throw new Error('This page belongs to no account.')
+  return route.account
+}
+
 function follow(changed: () => void): () => void {
   addEventListener('hashchange', changed)
   return () => removeEventListener('hashchange', changed)

@@ -8,5 +8,5 @@ const OutputsSection = lazy(() =>
 export function InputPage({ account, id }: { readonly account: string; readonly id: string }) {
   const input = useInput(account, id)
   useOutputs(account, id)
-  return input.data ? <OutputsSection account={account} input={input.data} /> : null
+  return input.data ? <OutputsSection input={input.data} /> : null
 }
