@@ -233,7 +233,8 @@ async function openData(
   const store = await openSqliteStore({
     file: dataDir.file('stream-connect.sqlite'),
     clock: systemClock,
-    onCrash: (error) => log.error({ err: error }, 'the store has crashed; restart the server'),
+    onCrash: (error) => log.error({ err: error }, 'the database thread has ended or cannot be started; it is tried again'),
+    onReopened: () => log.info({}, 'the database is open again'),
   })
   opened.defer(() => store.close())
   const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))

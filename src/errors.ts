@@ -110,6 +110,8 @@ export const storeErrorCodes = {
   store_closed: 'The store is closed.',
   store_full: 'The disk or the database is full. Free some room.',
   store_failed: 'The database could not carry out the operation.',
+  store_restarting:
+    'The database thread has ended unexpectedly and is started anew; what it was doing may have been done. Look, and try again.',
 } as const satisfies Record<string, string>
 export type StoreErrorCode = keyof typeof storeErrorCodes
 

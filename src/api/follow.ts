@@ -74,6 +74,7 @@ export class Follow {
             break
           case 'gap':
             this.#told = new Set()
+            this.isCurrent = false
             break
           case 'upToDate':
             this.#dropUntold()

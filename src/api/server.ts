@@ -298,6 +298,7 @@ function refusalOfCode(error: CodedError): Refusal {
     case 'store_full':
       return refused(507, { cause: error })
     case 'store_closed':
+    case 'store_restarting':
     case 'no_responder':
     case 'request_timeout':
     case 'bus_closed':
