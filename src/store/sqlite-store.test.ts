@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,7 +18,9 @@ import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { after, before, describe, it } from 'node:test'
 import type { Worker } from 'node:worker_threads'
-import { systemClock } from '../clock.ts'
+import { ManualClock } from '../../test/contract/manual-clock.ts'
+import { waitFor } from '../../test/support/processes.ts'
+import { type Clock, systemClock } from '../clock.ts'
 import { type CodedError, isCoded, type StartErrorCode, type StoreErrorCode } from '../errors.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import type { Store, WatchEvent } from './store.ts'
@@ -322,26 +333,112 @@ describe('the SQLite store', () => {
     await store.close()
   })
 
-  it('rejects what waits, and all that follows, when its thread dies', async () => {
-    let thread: Worker | undefined
-    process.once('worker', (worker) => {
-      thread = worker
+  describe('whose thread dies', () => {
+    /** A store, and what kills its thread of the moment. */
+    async function mortal(clock: Clock = systemClock) {
+      const threads: Worker[] = []
+      const onWorker = (worker: Worker) => threads.push(worker)
+      process.on('worker', onWorker)
+      const file = freshFile()
+      const crashes: CodedError[] = []
+      const reopened: number[] = []
+      let onCrash = () => {}
+      const store = await openSqliteStore({
+        file,
+        clock,
+        onCrash: (error) => {
+          crashes.push(error)
+          onCrash()
+        },
+        onReopened: () => reopened.push(crashes.length),
+      })
+      return {
+        ...{ store, file, crashes, reopened },
+        kill: () => void threads.at(-1)!.terminate(),
+        whenCrashed: (act: () => void) => {
+          onCrash = act
+        },
+        async [Symbol.asyncDispose]() {
+          process.off('worker', onWorker)
+          await store.close()
+        },
+      }
+    }
+    const restarting = (error: unknown) => isCoded(error, 'store_restarting')
+
+    it('goes on with another: what was under way is rejected, what waits is done, watchers see all', async () => {
+      await using one = await mortal()
+      const { store } = one
+      await store.put('doc.a', '1', 'absent')
+      const events = store.watch('doc', new AbortController().signal)[Symbol.asyncIterator]()
+      const next = async () => (await events.next()).value as WatchEvent
+      assert.deepEqual([(await next()).type, (await next()).type], ['put', 'upToDate'])
+      const [gap, underWay] = [next(), store.put('doc.b', '1', 'absent')]
+      // The group of the first is on its way by now, and the second waits.
+      await Promise.resolve()
+      const waits = store.put('doc.c', '1', 'absent')
+      one.kill()
+      await assert.rejects(underWay, restarting)
+      assert.ok((await waits) > 1)
+      assert.deepEqual(await gap, { type: 'gap' })
+      const told = new Set<string>()
+      for (let event = await next(); event.type !== 'upToDate'; event = await next())
+        if (event.type === 'put') told.add(event.entry.key)
+      // Whether the write under way was done is not known; watchers are told.
+      const stored = (await store.list('doc')).map(({ key }) => key)
+      for (const key of ['doc.a', ...stored.filter((other) => other === 'doc.b')]) assert.ok(told.has(key), key)
+      assert.ok(stored.includes('doc.c'))
+      assert.equal(one.crashes.length, 1)
+      assert.deepEqual(one.reopened, [1])
     })
-    const file = freshFile()
-    const crashes: unknown[] = []
-    const store = await openSqliteStore({ file, clock: systemClock, onCrash: (error) => crashes.push(error) })
-    const events = store.watch('', new AbortController().signal)[Symbol.asyncIterator]()
-    assert.deepEqual(await events.next(), { done: false, value: { type: 'upToDate' } })
-    const next = events.next()
-    const put = store.put('doc.a', '1', 'absent')
-    assert.ok(thread)
-    void thread.terminate()
-    const failed = (error: unknown) => isCoded(error, 'store_failed')
-    await Promise.all([assert.rejects(next, failed), assert.rejects(put, failed)])
-    await assert.rejects(store.get('doc.a'), failed)
-    assert.equal(crashes.length, 1)
-    await store.close()
-    await (await open(file)).close()
+
+    it('tells a watcher that waits for its list all the same', async () => {
+      await using one = await mortal()
+      await one.store.put('doc.a', '1', 'absent')
+      const events = one.store.watch('', new AbortController().signal)[Symbol.asyncIterator]()
+      const first = events.next()
+      await Promise.resolve()
+      one.kill()
+      assert.equal(((await first).value as WatchEvent).type, 'put')
+      assert.equal(((await events.next()).value as WatchEvent).type, 'upToDate')
+    })
+
+    it('waits longer each time, refuses meanwhile, and goes on when the database is back', async () => {
+      const clock = new ManualClock()
+      await using one = await mortal(clock)
+      const { store, file, crashes } = one
+      await store.put('doc.a', '1', 'absent')
+      one.whenCrashed(() => {
+        if (crashes.length > 1) return
+        renameSync(file, `${file}.away`)
+        writeFileSync(file, 'this is no database '.repeat(500))
+      })
+      const watched = store.watch('doc', new AbortController().signal)[Symbol.asyncIterator]()
+      assert.equal(((await watched.next()).value as WatchEvent).type, 'put')
+      one.kill()
+      await waitFor('the second', () => crashes.length === 2)
+      assert.match(crashes[1]!.message, /cannot be opened again: .* is damaged/)
+      await assert.rejects(store.get('doc.a'), (error) => isCoded(error, 'store_failed'))
+      assert.equal(readFileSync(file, 'utf8').slice(0, 10), 'this is no', 'what is not ours was overwritten')
+      clock.advance(1_000)
+      await waitFor('the third', () => crashes.length === 3)
+      clock.advance(1_000)
+      rmSync(file)
+      renameSync(`${file}.away`, file)
+      assert.equal(one.reopened.length, 0, 'two seconds have not passed')
+      clock.advance(1_000)
+      await waitFor('the database to be open', () => one.reopened.length === 1)
+      assert.equal((await store.get('doc.a'))?.value, '1')
+    })
+
+    it('closes while it has none', async () => {
+      const one = await mortal(new ManualClock())
+      one.whenCrashed(() => writeFileSync(one.file, 'this is no database '.repeat(500)))
+      one.kill()
+      await waitFor('the second', () => one.crashes.length === 2)
+      await one.store.close()
+      await assert.rejects(one.store.get('doc.a'), (error) => isCoded(error, 'store_closed'))
+    })
   })
 
   describe('and a watcher that falls far behind', () => {

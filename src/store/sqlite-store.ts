@@ -1,6 +1,6 @@
 import { resolve as resolvePath } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Clock } from '../clock.ts'
+import { type Clock, sleep } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { Answer, Failure, FromWorker, Operation, Results, ToWorker, WorkerOptions } from './sqlite-worker.ts'
 import type { Entry, Lease, PutOptions, Revision, Store, WatchEvent } from './store.ts'
@@ -12,8 +12,10 @@ export type SqliteStoreOptions = {
   readonly file: string
   /** Dates leases. */
   readonly clock: Clock
-  /** The database thread ended by itself. Whatever waited was rejected, and so is all that follows: start anew. */
-  readonly onCrash?: (error: CodedError<'store_failed'>) => void
+  /** The database thread has ended by itself, or could not be started again. It is tried again by itself. */
+  readonly onCrash?: (error: CodedError) => void
+  /** The thread that was started in its place has the database. */
+  readonly onReopened?: () => void
   readonly watchLimits?: WatchLimits
   /** For tests: the size in pages of 4,096 bytes at which the database counts as full. */
   readonly pageCountMax?: number
@@ -23,12 +25,23 @@ export type SqliteStoreOptions = {
 const groupOperationsMax = 512
 const groupCharactersMax = 8 * 1024 * 1024
 
+/** A thread that has crashed is replaced at once; one that crashes again and again, after twice as long each time, up to the longest. */
+const reopenAfterMs = 1_000
+const reopenAfterMsMax = 30_000
+/** A thread that has worked for so long has done so for good: the next crash is a first one. */
+const soundAfterMs = 60_000
+
 /**
  * Opens the durable store in one SQLite file.
  * @throws CodedError data_dir_unusable, data_dir_in_use, data_dir_newer, data_dir_corrupt, store_failed
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const workerOptions: WorkerOptions = { file: resolvePath(options.file), pageCountMax: options.pageCountMax }
+  return new SqliteStore(await startThread(options), options)
+}
+
+/** @throws as openSqliteStore. */
+async function startThread({ file, pageCountMax }: SqliteStoreOptions): Promise<Worker> {
+  const workerOptions: WorkerOptions = { file: resolvePath(file), pageCountMax }
   const worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), {
     name: 'store',
     workerData: workerOptions,
@@ -36,7 +49,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   })
   const first = await firstMessage(worker)
   if (first.type === 'refused') throw errorOf(first.failure)
-  return new SqliteStore(worker, options)
+  return worker
 }
 
 /** A refusal is told when the thread has ended, so that the locks are free again. */
@@ -63,45 +76,48 @@ function firstMessage(worker: Worker): Promise<FromWorker> {
 
 type Pending = {
   readonly operation: Operation
+  /** Asked again of the next thread when this one ends: for what only reads, and has nobody who would ask again. */
+  readonly isPatient: boolean
   /** Called with the result before anything of a later operation is told. */
   readonly resolve: (result: Results[keyof Results]) => void
   readonly reject: (error: Error) => void
 }
 
+/** Without a thread: since when it is being replaced, and whether that has failed. */
+type Outage = { readonly cause: CodedError; readonly isLasting: boolean }
+
 /**
  * The caller's side of the database thread. Operations are collected while a group is on its way, and go together as the next
  * group when its answers have come. Watchers are fed from those answers, in commit order: every change of the file passes here.
  *
+ * A thread that ends by itself is replaced. What it had been asked is rejected with `store_restarting` (it may have been done, or not),
+ * what waits goes to the next thread, and watchers are told of a gap. While no thread can be started everything is rejected at once.
+ *
  * Owned by app.ts; owns the thread.
  */
 class SqliteStore implements Store {
-  readonly #worker: Worker
+  readonly #options: SqliteStoreOptions
   readonly #clock: Clock
   readonly #watchLimits: WatchLimits
   readonly #feeds = new Set<WatchFeed>()
+  #worker: Worker | undefined
+  #openedAtMs = 0
+  #crashes = 0
+  #outage: Outage | undefined
+  /** The attempt to start the next thread, or the wait for it. Never rejects. */
+  #reopening: Promise<void> | undefined
+  readonly #closed = new AbortController()
   #waiting: Pending[] = []
   #underway: readonly Pending[] = []
   #isSendScheduled = false
   #onIdle: (() => void) | undefined
   #closing: Promise<void> | undefined
-  #crash: CodedError<'store_failed'> | undefined
 
   constructor(worker: Worker, options: SqliteStoreOptions) {
-    this.#worker = worker
+    this.#options = options
     this.#clock = options.clock
     this.#watchLimits = options.watchLimits ?? watchLimits
-    let cause: unknown
-    worker.on('message', (message: FromWorker) => {
-      if (message.type === 'answers') this.#settle(message.answers)
-    })
-    worker.on('error', (error) => {
-      cause = error
-    })
-    worker.on('exit', (status) => {
-      if (this.#closing !== undefined && this.#underway.length === 0 && this.#waiting.length === 0) return
-      this.#fail(cause ?? new Error(`the thread exited with status ${status}`))
-      if (this.#crash !== undefined) options.onCrash?.(this.#crash)
-    })
+    this.#adopt(worker)
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -147,7 +163,7 @@ class SqliteStore implements Store {
     try {
       while (!feed.hasEnded) {
         // Begun when the answer arrives, so that the list and the changes after it leave nothing out between them.
-        const entries = await this.#ask({ type: 'list', prefix }, () => feed.begin())
+        const entries = await this.#ask({ type: 'list', prefix }, () => feed.begin(), true)
         for (const entry of entries) {
           if (!feed.isListening) break
           yield { type: 'put', entry }
@@ -190,28 +206,98 @@ class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     for (const feed of this.#feeds) feed.end()
-    if (this.#crash !== undefined) return
-    const ended = new Promise((resolve) => this.#worker.once('exit', resolve))
     await this.#flushed()
+    this.#closed.abort()
+    await this.#reopening
+    const worker = this.#worker
+    if (worker === undefined) return
+    const ended = new Promise((resolve) => worker.once('exit', resolve))
     this.#post({ type: 'close' })
     await ended
   }
 
+  /** Without a thread there is nobody to wait for. */
   async #flushed(): Promise<void> {
-    while (this.#waiting.length > 0 || this.#underway.length > 0) {
+    while (this.#worker !== undefined && (this.#waiting.length > 0 || this.#underway.length > 0)) {
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve
       })
     }
+    for (const { reject } of this.#waiting.splice(0)) reject(new CodedError('store_closed'))
   }
+
+  #adopt(worker: Worker): void {
+    let cause: unknown
+    this.#worker = worker
+    this.#openedAtMs = this.#clock.monotonicMs()
+    worker.on('message', (message: FromWorker) => {
+      if (message.type === 'answers') this.#settle(message.answers)
+    })
+    worker.on('error', (error) => {
+      cause = error
+    })
+    worker.once('exit', (status) => {
+      this.#worker = undefined
+      if (!this.#closed.signal.aborted) this.#crashed(cause ?? new Error(`the thread exited with status ${status}`))
+    })
+  }
+
+  #crashed(cause: unknown): void {
+    const isSound = this.#clock.monotonicMs() - this.#openedAtMs >= soundAfterMs
+    this.#crashes = isSound ? 1 : this.#crashes + 1
+    const error = new CodedError('store_restarting', undefined, { cause })
+    this.#outage = { cause: error, isLasting: false }
+    const underway = this.#underway
+    this.#underway = []
+    this.#waiting.unshift(...underway.filter(({ isPatient }) => isPatient))
+    for (const { isPatient, reject } of underway) if (!isPatient) reject(error)
+    for (const feed of this.#feeds) feed.miss()
+    this.#onIdle?.()
+    this.#options.onCrash?.(error)
+    if (this.#closing === undefined) this.#reopening = this.#reopen()
+  }
+
+  async #reopen(): Promise<void> {
+    const { signal } = this.#closed
+    for (let attempts = this.#crashes - 1; !signal.aborted; attempts++) {
+      if (attempts > 0) {
+        const delayMs = Math.min(reopenAfterMsMax, reopenAfterMs * 2 ** Math.min(attempts - 1, 10))
+        await sleep(this.#clock, delayMs, signal).catch(() => {})
+        if (signal.aborted) return
+      }
+      try {
+        this.#adopt(await startThread(this.#options))
+      } catch (error) {
+        this.#failedToReopen(error as CodedError)
+        continue
+      }
+      this.#outage = undefined
+      this.#options.onReopened?.()
+      this.#sendGroup()
+      return
+    }
+  }
+
+  #failedToReopen(cause: CodedError): void {
+    const error = new CodedError('store_failed', `The database cannot be opened again: ${cause.message}`, { cause })
+    this.#outage = { cause: error, isLasting: true }
+    const waiting = this.#waiting
+    this.#waiting = waiting.filter(({ isPatient }) => isPatient)
+    for (const { isPatient, reject } of waiting) if (!isPatient) reject(error)
+    this.#options.onCrash?.(error)
+  }
+
   #ask<Type extends keyof Results>(
     operation: Operation & { readonly type: Type },
     onResult?: (result: Results[Type]) => void,
+    isPatient = false,
   ): Promise<Results[Type]> {
     return new Promise((resolve, reject) => {
       this.#refuseIfClosed()
+      if (this.#outage?.isLasting && !isPatient) throw this.#outage.cause
       this.#waiting.push({
         operation,
+        isPatient,
         resolve: (result) => {
           // The thread answers an operation with a result of its type.
           onResult?.(result as Results[Type])
@@ -229,7 +315,7 @@ class SqliteStore implements Store {
   }
 
   #sendGroup(): void {
-    if (this.#underway.length > 0 || this.#waiting.length === 0) return
+    if (this.#worker === undefined || this.#underway.length > 0 || this.#waiting.length === 0) return
     let count = 0
     let characters = 0
     for (const { operation } of this.#waiting) {
@@ -254,29 +340,16 @@ class SqliteStore implements Store {
     if (this.#underway.length === 0) this.#onIdle?.()
   }
 
-  #fail(cause: unknown): void {
-    this.#crash = new CodedError('store_failed', 'The database thread ended unexpectedly. Restart the server.', {
-      cause,
-    })
-    const rejected = [...this.#underway, ...this.#waiting]
-    this.#underway = []
-    this.#waiting = []
-    for (const { reject } of rejected) reject(this.#crash)
-    for (const feed of this.#feeds) feed.end(this.#crash)
-    this.#onIdle?.()
-  }
-
   #tell(change: Change): void {
     for (const feed of this.#feeds) feed.offer(change)
   }
 
   #refuseIfClosed(): void {
     if (this.#closing !== undefined) throw new CodedError('store_closed')
-    if (this.#crash !== undefined) throw this.#crash
   }
 
   #post(message: ToWorker): void {
-    this.#worker.postMessage(message)
+    this.#worker?.postMessage(message)
   }
 }
 

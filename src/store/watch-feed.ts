@@ -55,6 +55,13 @@ export class WatchFeed {
     this.#wake?.()
   }
 
+  /** Changes may have been missed: the watcher is told of a gap. Deaf, it has been told of nothing yet. */
+  miss(): void {
+    if (this.#state !== 'listening') return
+    this.#leave('gap')
+    this.#wake?.()
+  }
+
   /** @param error thrown to the watcher; without one its iteration just ends. */
   end(error?: Error): void {
     if (this.#state === 'ended') return
