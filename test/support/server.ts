@@ -1,4 +1,6 @@
 import { fileURLToPath } from 'node:url'
+import type { ApiDescription } from '../../src/api/openapi.ts'
+import { DescribedAnswers } from './described-answers.ts'
 import {
   freePorts,
   type ProgramExit,
@@ -90,6 +92,7 @@ export class ServerUnderTest implements AsyncDisposable {
   readonly #folder: AsyncDisposable
   readonly #settings: Readonly<Record<string, string>>
   #program: RunningProgram | undefined
+  #described: Promise<DescribedAnswers> | undefined
 
   constructor(options: ServerOptions, folder: AsyncDisposable & { path: string }, ports: ServerUnderTest['ports']) {
     this.#options = options
@@ -194,24 +197,23 @@ export class ServerUnderTest implements AsyncDisposable {
   }
 
   /**
-   * Calls the API. @param path below `/client/v4/accounts/{account_id}/stream/live_inputs` (`/{uid}/outputs`, or `''`), or from
+   * Calls the API, and holds the answer against the server's own /openapi.json. @param path below `/client/v4/accounts/{account_id}/stream/live_inputs` (`/{uid}/outputs`, or `''`), or from
    * the root when it begins with `/client`.
    */
   async api<Result = Json>(method: string, path = '', body?: unknown): Promise<Answer<Result>> {
-    const url = path.startsWith('/client')
-      ? `${this.origin}${path}`
-      : `${this.baseUrl}/accounts/${this.accountId}/stream/live_inputs${path}`
-    const answer = await fetch(url, {
+    // Before the call: what answers it may end the server.
+    const described = await this.#describedAnswers()
+    const pathname = path.startsWith('/client')
+      ? path
+      : `/client/v4/accounts/${this.accountId}/stream/live_inputs${path}`
+    const answer = await fetch(`${this.origin}${pathname}`, {
       method,
       headers: { authorization: `Bearer ${this.token}`, 'content-type': 'application/json', connection: 'close' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await answer.text()
-    try {
-      return { status: answer.status, json: JSON.parse(text || 'null') as Envelope<Result>, headers: answer.headers }
-    } catch {
-      throw new Error(`${method} ${path} answered ${answer.status} with no JSON: ${text.slice(0, 500)}`)
-    }
+    described?.check(method, pathname, answer.status, text)
+    return { status: answer.status, json: JSON.parse(text) as Envelope<Result>, headers: answer.headers }
   }
 
   /** @throws Error when the API refuses. */
@@ -272,6 +274,21 @@ export class ServerUnderTest implements AsyncDisposable {
     const { status, json } = await this.api<Result>(method, path, body)
     if (status !== 200) throw new Error(`${method} ${path} answered ${status}: ${JSON.stringify(json)}`)
     return json.result
+  }
+
+  /** Asked for once: a restart changes nothing in it. Another program in the server's place describes nothing. */
+  async #describedAnswers(): Promise<DescribedAnswers | undefined> {
+    if (this.#options.main !== undefined) return undefined
+    this.#described ??= fetch(`${this.origin}/openapi.json`, { headers: { connection: 'close' } })
+      .then((answer) => answer.json())
+      .then((description) => new DescribedAnswers(description as ApiDescription))
+    try {
+      return await this.#described
+    } catch (error) {
+      // The next call asks again.
+      this.#described = undefined
+      throw error
+    }
   }
 
   #writeDown(line: string): void {
