@@ -111,7 +111,7 @@ export class IngestServer {
     socket.once('close', () => this.#sockets.delete(socket))
     const log = this.#parts.log.child({ remote: socket.remoteAddress ?? '' })
     this.#session(socket, log, published)
-      .catch((error) => log.error({ err: error }, 'an ingest session failed in a way that is a mistake of ours'))
+      .catch((error) => logMistake(log, error))
       .finally(() => {
         published()
         socket.destroy()
@@ -159,6 +159,7 @@ export class IngestServer {
     connection.limits = publisherLimits
     request.start()
     const how = await this.#relay(socket, connection, request, cut.signal, (message) => seat.feed.publish(message))
+    if (isMistake(connection.signal.reason)) logMistake(inputLog, connection.signal.reason)
     seat.leave(how === 'goodbye' ? 'goodbye' : 'vanished')
     inputLog.info({ how, bytes: seat.feed.bytes, messages: seat.feed.messages }, 'an encoder has left')
     // Whoever says goodbye closes first: GStreamer's rtmp2sink takes a close of ours before its own for an error, and fails.
@@ -316,7 +317,18 @@ function logFailure(log: Log, error: unknown): void {
   if (error instanceof ConnectionClosed) log.debug({}, 'a connection ended before it published')
   else if (error instanceof CodedError) log.info({ code: error.code }, 'a connection ended before it published')
   else if (error instanceof ProtocolError) log.info({ reason: error.reason }, 'a connection did not keep to RTMP')
+  else if (isMistake(error)) logMistake(log, error)
   else log.info({ reason: (error as Error)?.message }, 'a connection ended before it published')
+}
+
+/** Neither the peer's doing, nor the system's: errors of Node have a code. */
+function isMistake(error: unknown): boolean {
+  const isExpected = error instanceof CodedError || error instanceof ProtocolError || error instanceof ConnectionClosed
+  return error instanceof Error && !isExpected && !('code' in error)
+}
+
+function logMistake(log: Log, error: unknown): void {
+  log.error({ err: error, code: 'internal_error' }, 'an ingest session failed in a way that is a mistake of ours')
 }
 
 function endOf(socket: Socket): string {

@@ -24,6 +24,8 @@ export type SenderParts = {
   readonly resumeAt: number | undefined
   /** Called once when the first media is handed out. */
   readonly onStarted: () => void
+  /** A mistake of ours: this connection cannot go on. */
+  readonly onFailed: (error: unknown) => void
   /** The broadcast goes on in a way that this connection cannot carry. */
   readonly onRestart: () => void
 }
@@ -114,6 +116,11 @@ export class OutputSender implements PumpTurn, BroadcastListener {
       this.#leaving = { goodbye, atEdge, said: resolve }
       this.onAppended()
     })
+  }
+
+  failed(error: unknown): void {
+    this.close()
+    this.#parts.onFailed(error)
   }
 
   takeTurn(bytesMax: number): boolean {

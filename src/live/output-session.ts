@@ -294,6 +294,7 @@ export class OutputSession {
       form: this.#formFor(connection),
       resumeAt: this.#resumeAt(),
       onRestart: () => this.#restart.abort(),
+      onFailed: (error) => connection.fail(this.#mistake(error)),
       onStarted: () => {
         this.#mediaSinceMs = clock.monotonicMs()
         this.#become({ name: 'connecting', step: 'proving' })
@@ -404,7 +405,11 @@ export class OutputSession {
         { cause: failure },
       )
     }
-    this.#log.error({ err: error }, 'an output failed in a way that is a mistake of ours')
+    return this.#mistake(error)
+  }
+
+  #mistake(error: unknown): CodedError<'internal_error'> {
+    this.#log.error({ err: error, code: 'internal_error' }, 'an output failed in a way that is a mistake of ours')
     return new CodedError('internal_error')
   }
 

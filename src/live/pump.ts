@@ -4,6 +4,8 @@ import type { Clock } from '../clock.ts'
 export interface PumpTurn {
   /** Writes at most `turnBytesMax`. @returns whether there is more to write at once. */
   takeTurn(bytesMax: number): boolean
+  /** Its turn has thrown: a mistake of ours, which is to end this one and nobody else. */
+  failed(error: unknown): void
   /** Far behind: served after those that are live. */
   readonly catchingUp: boolean
   /** Kept by the pump. */
@@ -75,7 +77,7 @@ export class Pump {
       const marked = this.#marked
       if (marked.length > 0) {
         this.#marked = []
-        for (const flush of marked) flush()
+        for (const flush of marked) alone(flush)
       }
     }
     const endsAt = this.#clock.monotonicMs() + roundMsMax
@@ -91,12 +93,32 @@ export class Pump {
     for (let index = 0; index < turns.length; index++) {
       const turn = turns[index]!
       turn.queued = false
-      if (turn.takeTurn(turnBytesMax)) {
+      if (this.#take(turn)) {
         turn.queued = true
         again.push(turn)
       }
       if ((index & 7) === 7 && this.#clock.monotonicMs() > endsAt) return turns.slice(index + 1).concat(again)
     }
     return again
+  }
+
+  #take(turn: PumpTurn): boolean {
+    try {
+      return turn.takeTurn(turnBytesMax)
+    } catch (error) {
+      turn.failed(error)
+      return false
+    }
+  }
+}
+
+/** What one broadcast throws must not keep the others from their flush: it is thrown where nobody else is. */
+function alone(flush: () => void): void {
+  try {
+    flush()
+  } catch (error) {
+    setImmediate(() => {
+      throw error
+    })
   }
 }
