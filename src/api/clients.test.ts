@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { test } from 'node:test'
-import { promisify } from 'node:util'
 import Cloudflare, { BadRequestError, ConflictError, NotFoundError, PermissionDeniedError } from 'cloudflare'
 import { account, startApi, token, unknownId } from '../../test/support/api-fixture.ts'
 import { MemoryStore } from '../../test/support/memory-store.ts'
@@ -112,53 +110,4 @@ test('the SDK does not repeat what cannot go better, and repeats a lost race', a
   }
   await assert.rejects(async () => cf.stream.liveInputs.update(uid!, { account_id, enabled: false }), ConflictError)
   assert.equal(requests, 2)
-})
-
-const execute = promisify(execFile)
-
-test('the curl lines of the documentation work as they stand', async () => {
-  await using server = await startApi()
-  const { port } = await server.api.listen('127.0.0.1', 0)
-  const environment: Record<string, string> = {
-    ...{ PATH: process.env['PATH'] ?? '', TOKEN: token, ACCOUNT: account },
-    INPUTS: `http://127.0.0.1:${port}/client/v4/accounts/${account}/stream/live_inputs`,
-  }
-  /** `$INPUTS` is host and path; all else is typed as the documentation has it. */
-  const type = async (line: string) => {
-    const { stdout } = await execute('sh', ['-c', `curl --silent --show-error ${line}`], { env: environment })
-    return JSON.parse(stdout) as { success: boolean; errors: []; messages: object[]; result: Record<string, unknown> }
-  }
-  const bearer = '-H "Authorization: Bearer $TOKEN"'
-
-  const created = await type(`-X POST ${bearer} $INPUTS --data '{"meta": {"name":"test stream 1"}}'`)
-  assert.deepEqual([created.success, created.errors, created.messages], [true, [], []])
-  assert.deepEqual(created.result['meta'], { name: 'test stream 1' })
-  environment['INPUT_UID'] = String(created.result['uid'])
-  const added = await type(
-    `-X POST --data '{"url": "rtmp://a.rtmp.youtube.com/live2","streamKey": "<redacted>"}' ${bearer} $INPUTS/$INPUT_UID/outputs`,
-  )
-  assert.equal(added.success, true)
-  environment['OUTPUT_UID'] = String(added.result['uid'])
-  const read = await type(`${bearer} $INPUTS/$INPUT_UID`)
-  assert.deepEqual(read.result, { ...created.result, modified: read.result['modified'] })
-  assert.equal(((await type(`${bearer} $INPUTS`)).result as unknown as object[]).length, 1)
-  assert.deepEqual((await type(`${bearer} $INPUTS/$INPUT_UID/outputs`)).result, [added.result])
-
-  const disabled = await type(`-X PUT ${bearer} $INPUTS/$INPUT_UID --data '{"enabled": false}'`)
-  assert.equal(disabled.result['enabled'], false)
-  const off = await type(`-X PUT ${bearer} $INPUTS/$INPUT_UID/outputs/$OUTPUT_UID --data '{"enabled": false}'`)
-  assert.equal(off.result['enabled'], false)
-  assert.equal((await type(`-X POST ${bearer} $INPUTS/$INPUT_UID/enable`)).result['enabled'], true)
-  assert.equal((await type(`-X POST ${bearer} $INPUTS/$INPUT_UID/disable`)).result['enabled'], false)
-  assert.ok((await type(`-X POST ${bearer} $INPUTS/$INPUT_UID/rotate_keys`)).result['keysRotatedAt'])
-  const recorded = await type(
-    `-X POST ${bearer} $INPUTS --data '{"meta": {"name":"test stream"},"recording": { "mode": "automatic", "timeoutSeconds": 10, "requireSignedURLs": false }}'`,
-  )
-  assert.equal(recorded.success, true)
-
-  assert.deepEqual(await type(`-X DELETE ${bearer} $INPUTS/$INPUT_UID/outputs/$OUTPUT_UID`), {})
-  assert.deepEqual((await type(`${bearer} $INPUTS/$INPUT_UID/outputs`)).result, [])
-  assert.deepEqual(await type(`-X DELETE ${bearer} $INPUTS/$INPUT_UID`), {})
-  const gone = await type(`${bearer} $INPUTS/$INPUT_UID`)
-  assert.deepEqual([gone.success, gone.result], [false, null])
 })

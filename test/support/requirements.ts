@@ -13,6 +13,7 @@ export const requirements = {
       'gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly',
     isThere: () => onPath('gst-launch-1.0') && succeeds('gst-inspect-1.0', ['rtmp2sink']),
   },
+  curl: { package: 'curl', isThere: () => onPath('curl') },
   // Debian's: it decodes H.264 and AAC.
   chromium: { package: 'chromium', isThere: () => onPath('chromium') },
 } as const satisfies Record<string, { package: string; isThere: () => boolean }>
