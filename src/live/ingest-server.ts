@@ -7,7 +7,8 @@ import { acceptPublish, handlePublisherCommand, type PublishRequest, sendEnd } f
 import { publisherLimits, unknownPeerLimits } from '../rtmp/chunk-reader.ts'
 import { ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
 import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
-import { Doorkeeper } from './doorkeeper.ts'
+import { Doorkeeper, type DoorLimits, type Place, unpublishedLimits } from './doorkeeper.ts'
+import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
 import { readRelayPath, relayPathField } from './relay-path.ts'
 import type { Supervisor } from './supervisor.ts'
@@ -25,8 +26,6 @@ const farewellMs = 1_000
  * of a few bytes costs the log and every output as much work as a frame.
  */
 const messagesPerSecondMax = 10_000
-/** Connections that have not published yet, from everywhere and from one address; a studio behind one address has some dozen encoders. */
-const unpublished = { max: 1_000, perAddressMax: 200 }
 
 export type IngestParts = {
   readonly supervisor: Supervisor
@@ -34,6 +33,8 @@ export type IngestParts = {
   readonly log: Log
   /** Above this, reading is paced (MAX_INGEST_KBPS). */
   readonly maxIngestKbps: number
+  /** Of one of several threads: see shareOf. */
+  readonly unpublishedLimits?: DoorLimits
 }
 
 export type Listening = {
@@ -50,12 +51,15 @@ export class IngestServer {
   readonly #parts: IngestParts
   readonly #servers: Server[] = []
   readonly #sockets = new Set<Socket>()
-  readonly #door = new Doorkeeper(unpublished)
+  readonly #door: Doorkeeper
+  readonly #failedKeys: FailedKeys
   /** Places of sockets whose TLS handshake is under way, by address and port. */
-  readonly #securing = new Map<string, () => void>()
+  readonly #securing = new Map<string, Place>()
 
   constructor(parts: IngestParts) {
     this.#parts = parts
+    this.#door = new Doorkeeper(parts.unpublishedLimits ?? unpublishedLimits)
+    this.#failedKeys = new FailedKeys(() => parts.clock.monotonicMs())
   }
 
   /** @param tls for RTMPS. @throws the error of listen (EADDRINUSE, EACCES, …). */
@@ -102,41 +106,34 @@ export class IngestServer {
 
   #welcome(socket: Socket): void {
     socket.on('error', () => {})
-    const published = this.#securing.get(endOf(socket)) ?? this.#door.enter(socket.remoteAddress ?? '')
-    if (published === undefined) {
-      socket.destroy()
-      return
-    }
+    const address = socket.remoteAddress ?? ''
+    const place = this.#securing.get(endOf(socket)) ?? this.#door.enter(address, () => socket.destroy())
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    const log = this.#parts.log.child({ remote: socket.remoteAddress ?? '' })
-    this.#session(socket, log, published)
+    const log = this.#parts.log.child({ remote: address })
+    this.#session(socket, address, log, place)
       .catch((error) => logMistake(log, error))
       .finally(() => {
-        published()
+        place.leave()
         socket.destroy()
       })
   }
 
   /** A TLS handshake takes a place, too: half of one costs as much as a connection. */
   #watchHandshake(raw: Socket): void {
-    const leave = this.#door.enter(raw.remoteAddress ?? '')
-    if (leave === undefined) {
-      raw.destroy()
-      return
-    }
+    const place = this.#door.enter(raw.remoteAddress ?? '', () => raw.destroy())
     const end = endOf(raw)
-    this.#securing.set(end, leave)
+    this.#securing.set(end, place)
     this.#sockets.add(raw)
     raw.once('close', () => {
-      leave()
+      place.leave()
       this.#securing.delete(end)
       this.#sockets.delete(raw)
     })
   }
 
   /** One encoder: handshake, dialogue, publish, relay, end. */
-  async #session(socket: Socket, log: Log, published: () => void): Promise<void> {
+  async #session(socket: Socket, address: string, log: Log, place: Place): Promise<void> {
     const accepted = await this.#accept(socket, log)
     if (accepted === undefined) return
     const { connection, request } = accepted
@@ -148,12 +145,13 @@ export class IngestServer {
     }
     const seat = await this.#parts.supervisor.seat(request.candidateKeys, publisher)
     if ('refused' in seat) {
-      log.warn({ code: seat.refused }, 'a publisher was refused')
+      place.demote()
+      await this.#keepBack(seat.refused, address, connection, log)
       request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused), seat.refused)
       await this.#farewell(connection)
       return
     }
-    published()
+    place.leave()
     const inputLog = log.child({ inputId: seat.input.uid })
     inputLog.info({ encoder: request.flashVersion }, 'an encoder publishes')
     connection.limits = publisherLimits
@@ -169,6 +167,17 @@ export class IngestServer {
       sendEnd(connection, request.messageStreamId, 'NetStream.Publish.BadName', sentenceOf(reason))
     }
     await this.#farewell(connection)
+  }
+
+  /** Says it in the log; and makes whoever tries many keys wait for each answer. */
+  async #keepBack(code: IngestErrorCode, address: string, connection: RtmpConnection, log: Log): Promise<void> {
+    if (code !== 'stream_key_unknown') {
+      log.warn({ code }, 'a publisher was refused')
+      return
+    }
+    const { delayMs, failures, isTold } = this.#failedKeys.note(address)
+    if (isTold) log.warn({ code, failures }, 'a publisher was refused')
+    if (delayMs > 0) await this.#closedWithin(connection, delayMs)
   }
 
   /** Handshake and dialogue. @returns undefined when that failed, which has been logged. */
@@ -217,6 +226,7 @@ export class IngestServer {
       let cancelIdle = this.#parts.clock.after(idleMs / 2, watchIdle)
       const finish = (how: 'goodbye' | 'cut' | 'vanished') => {
         cancelIdle()
+        connection.onReceived = undefined
         pace.stop()
         // FCUnpublish says goodbye already; the deleteStream that follows it is answered, too.
         connection.relay((message) => {
@@ -230,12 +240,14 @@ export class IngestServer {
       }
       cut.addEventListener('abort', () => finish('cut'), { once: true })
       connection.signal.addEventListener('abort', () => finish('vanished'), { once: true })
+      let messages = 0
+      connection.onReceived = (costBytes) => {
+        pace.spend(costBytes, messages)
+        messages = 0
+      }
       connection.relay((message) => {
-        if (publish(message)) {
-          pace.spend(message.body.length)
-          return
-        }
-        if (handleCommand(message) === 'ended') finish('goodbye')
+        if (publish(message)) messages++
+        else if (handleCommand(message) === 'ended') finish('goodbye')
       })
       if (cut.aborted) finish('cut')
       else if (connection.signal.aborted) finish('vanished')
@@ -278,9 +290,9 @@ class Pace {
     this.#filledAtMs = clock.monotonicMs()
   }
 
-  /** A small message counts as its share of messagesPerSecondMax. */
-  spend(bytes: number): void {
-    this.#left -= Math.max(bytes, this.#bytesPerSecond / messagesPerSecondMax)
+  /** Small messages count as their share of messagesPerSecondMax. */
+  spend(bytes: number, messages: number): void {
+    this.#left -= Math.max(bytes, (messages * this.#bytesPerSecond) / messagesPerSecondMax)
     // While it waits, what had been read already only adds to the debt.
     if (this.#left > 0 || this.#cancelWait !== undefined) return
     this.#fill()
