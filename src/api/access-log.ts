@@ -28,7 +28,7 @@ export function logAccess(routes: HttpRoutes, log: ApiLog, metrics: Metrics): vo
   routes.addHook('onResponse', async (request, reply) => {
     const route = routeOf(request)
     // How long somebody has listened is no latency.
-    if (!String(reply.raw.getHeader('content-type')).startsWith(eventStream))
+    if (!endless.test(String(reply.raw.getHeader('content-type'))))
       metrics.requestServed(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
     const isChange = !readingMethods.has(request.method) && !request.routeOptions?.config.onlyReads
     const fields = {
@@ -47,7 +47,7 @@ export function logAccess(routes: HttpRoutes, log: ApiLog, metrics: Metrics): vo
 }
 
 const readingMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
-const eventStream = 'text/event-stream'
+const endless = /^(?:text\/event-stream|video\/x-flv)/
 
 /** The pattern; a path may hold anything, and there is no end of them. */
 function routeOf(request: FastifyRequest): string {

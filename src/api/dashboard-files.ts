@@ -80,11 +80,11 @@ export async function addDashboardFiles(app: HttpRoutes, folder: string | undefi
       .serializer((text: unknown) => String(text))
       .send(notBuilt as never) as never
   })
-  app.get(
-    '/assets/*',
-    { schema: { params: assetParams } },
-    (request, reply) => send(reply as FastifyReply, `assets/${request.params['*']}`, forever) as never,
-  )
+  app.get('/assets/*', { schema: { params: assetParams } }, (request, reply) => {
+    const { '*': file } = request.params
+    if (!assetFile.test(file)) throw noRoute(request.url)
+    return send(reply as FastifyReply, `assets/${file}`, forever) as never
+  })
   app.get('/:dashboard_file', { schema: { params: fileParams } }, (request, reply) => {
     const { dashboard_file: file } = request.params
     if (!rootFile.test(file)) throw noRoute(request.url)

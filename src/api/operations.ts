@@ -88,7 +88,7 @@ export const operations: Readonly<Record<string, Operation>> = {
   [`PUT ${inputs}/{input_id}`]: {
     ...{ id: 'updateLiveInput', tag: 'Live inputs', summary: 'Change a live input' },
     description:
-      'A field that is left out stays as it is, `null` puts its default back, and `recording` is merged name by name. `enabled: false` cuts the encoder.',
+      'A field that is left out stays as it is. `null` puts its default back: of `meta` the empty object, of `enabled` true, of what is kept for recording nothing at all. `recording` is merged name by name. `enabled: false` cuts the encoder.',
     body: { enabled: false },
     result: { ...input, enabled: false },
   },
@@ -259,6 +259,11 @@ export const operations: Readonly<Record<string, Operation>> = {
   ['GET /client/v4/user/tokens/verify']: {
     ...{ id: 'verifyToken', tag: 'Accounts and tokens', summary: 'Ask whether the token is valid' },
     result: { id: token.id, status: 'active' },
+  },
+  ['GET /client/v4/accounts/{account_id}/stream/live_inputs/{input_id}/preview.flv']: {
+    ...{ id: 'watchLiveInput', tag: 'Live inputs', summary: 'Watch what arrives at a live input' },
+    description:
+      'FLV over HTTP: metadata, sequence headers, the newest key frame, then everything as it arrives, untouched (Enhanced RTMP too), for as long as the broadcast goes on. A viewer who is too slow is taken forward to a key frame. Four at a time for each live input. 404 with code 11404: nothing is live.',
   },
   ['POST /client/v4/user/sign_in_links']: {
     ...{

@@ -7,6 +7,7 @@ import type {
 } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Bus } from '../bus/bus.ts'
+import type { Clock } from '../clock.ts'
 import { type AccountId, isId } from '../model/id.ts'
 import type { SecretCipher } from '../model/live-input.ts'
 import type { AccountRegister } from './account-register.ts'
@@ -22,6 +23,7 @@ import { addLiveInputRoutes } from './live-inputs.ts'
 import { addNotificationPolicyRoutes } from './notification-policies.ts'
 import { addOutputActionRoutes } from './output-actions.ts'
 import { addOutputRoutes } from './outputs.ts'
+import { addPreviewRoutes, type Previews } from './preview.ts'
 import type { Projection } from './projection.ts'
 import { idParams } from './schemas.ts'
 import type { SignInLinks } from './session-links.ts'
@@ -67,6 +69,8 @@ export type Parts = {
   readonly idempotencyKeys: IdempotencyKeys
   readonly alerting: Alerting
   readonly eventStreams: EventStreams
+  readonly previews: Previews
+  readonly clock: Clock
   readonly outputsMax: number
   readonly resumeSecondsMax: number
 }
@@ -94,6 +98,7 @@ export function addAccountRoutes(routes: AccountRoutes, register: AccountRegiste
     addNotificationPolicyRoutes(routes, parts)
     addWebhookDeliveryRoutes(routes, parts)
     addEventRoutes(routes, parts)
+    addPreviewRoutes(routes, parts)
   })
 }
 

@@ -33,6 +33,7 @@ import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
 import { Metrics, type WebhookOutcomes } from './metrics.ts'
 import { describeRoutes } from './openapi.ts'
+import { Previews } from './preview.ts'
 import { type OwnerIsAlive, Projection } from './projection.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { limitRate } from './rate-limit.ts'
@@ -124,6 +125,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   }
   const idempotencyKeys = new IdempotencyKeys(store, clock)
   const eventStreams = new EventStreams(bus, clock, randomBytes(4).toString('hex'))
+  const previews = new Previews()
   const metrics = new Metrics(bus, () => clock.monotonicMs(), options.webhooks)
   let isClosing = false
   const ready = () => !isClosing && projection.isCurrent() && register.isCurrent() && (options.isReady?.() ?? true)
@@ -194,6 +196,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
           idempotencyKeys,
           alerting: new Alerting({ store, cipher, clock, log }),
           eventStreams,
+          previews,
+          clock,
           outputsMax: limits.outputsMax,
           resumeSecondsMax: limits.resumeSecondsMax,
         }),
@@ -243,6 +247,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       isClosing = true
       // They would never end by themselves.
       eventStreams.close()
+      previews.close()
       const servers = [app.server, ...tlsServers]
       const cancel = clock.after(closeMsMax, () => {
         for (const server of servers) server.closeAllConnections()
