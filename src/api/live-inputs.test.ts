@@ -100,8 +100,13 @@ test('PUT changes what it names, null puts the default back, and nothing else is
   assert.ok((disabled.modified as string) > created.modified)
   assert.deepEqual(await server.result('GET', path), disabled)
   assert.deepEqual((await server.result('PUT', path, { meta: { other: [1, null] } })).meta, { other: [1, null] })
-  const reset = await server.result('PUT', path, { meta: null, enabled: null })
-  assert.deepEqual({ ...reset, modified: '' }, { ...created, meta: {}, modified: '' })
+  const reset = await server.call('PUT', path, { meta: null, enabled: null })
+  assert.deepEqual({ ...reset.body.result, modified: '' }, { ...created, meta: {}, modified: '' })
+  // That encoders are let in again is said.
+  assert.deepEqual(
+    reset.body.messages.map(({ source }) => source?.pointer),
+    ['/enabled'],
+  )
 })
 
 test('what happens while an encoder is away is set, answered, changed and removed', async () => {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type AccountId, type LiveInputId, newLiveInputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
-import { keyOfDeleted, notFound, noticeCode, success } from './envelope.ts'
+import { keyOfDeleted, type Notice, notFound, noticeCode, success } from './envelope.ts'
 import { after, keep, keptOnWire, noticesOn } from './kept.ts'
 import { included, listQuery, pageOf } from './listing.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
@@ -77,7 +77,8 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
     { schema: { params: inputParams, body: liveInputBody, response: { 200: successOf(liveInputAnswer) } } },
     async ({ params: { account_id, input_id }, body, sentBody }) => {
       const input = await wishes.change(account_id, input_id, (before) => withBody(before, body))
-      return success(wire.liveInput(input), noticesOn(sentBody, effective))
+      const notices = noticesOn(sentBody, effective)
+      return success(wire.liveInput(input), body.enabled === null ? [enabledAgain, ...notices] : notices)
     },
   )
 
@@ -111,6 +112,13 @@ export function addLiveInputRoutes(routes: AccountRoutes, { projection, wishes, 
       return success([])
     },
   )
+}
+
+/** Null is the default for every field of the body; nobody should let encoders in without knowing. */
+const enabledAgain: Notice = {
+  code: noticeCode,
+  message: 'null puts the default back, so encoders are let in. Send false to refuse them.',
+  source: { pointer: '/enabled' },
 }
 
 const replayed = 'Nothing was created: this Idempotency-Key has made this live input before.'
