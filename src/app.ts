@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createApi } from './api/server.ts'
 import { InProcessBus } from './bus/in-process-bus.ts'
@@ -10,6 +11,7 @@ import {
   type DataDir,
   loadAccountId,
   loadApiToken,
+  loadPreviousSecretKey,
   loadSecretKey,
   openDataDir,
   writeFileAtomically,
@@ -18,16 +20,16 @@ import { AddressPolicy, interfaceAddresses } from './destination/address-policy.
 import { type Resolve, systemResolve } from './destination/dial.ts'
 import { CodedError } from './errors.ts'
 import { hostToListenOn, listenFailure } from './listen-address.ts'
-import { IngestServer } from './live/ingest-server.ts'
-import { Pump } from './live/pump.ts'
-import { SlabPool } from './live/slab-pool.ts'
 import { Supervisor } from './live/supervisor.ts'
 import type { Log } from './log.ts'
 import type { AccountId } from './model/id.ts'
 import { Notifier } from './notify/notifier.ts'
 import { Secret, SecretBox } from './secret.ts'
+import { changeOfSecretKey, opensCheck, sealedCheck, secretKeyCheckKey } from './secret-key.ts'
+import { rewriteDocuments } from './store/sqlite-file.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import type { Store } from './store/store.ts'
+import { type MediaParts, openMedia } from './threads/media.ts'
 import { openCertificate, type TlsCertificate } from './tls-certificate.ts'
 
 /** What a person must know of a server that has started. */
@@ -58,7 +60,6 @@ export interface App {
 /** What a test puts in place of the system's own. */
 export type AppOverrides = { readonly resolve?: Resolve }
 
-const efficientGatherMs = 40
 /** Built by scripts/build-dashboard.mjs. */
 const dashboardFolder = join(import.meta.dirname, '../web/dist')
 
@@ -101,28 +102,26 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     await notifier.close()
   })
 
-  const supervisor = new Supervisor({
+  const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner, epoch, clock, log })
+  const media = openMedia({
     ...outbound,
-    store,
-    bus,
-    cipher,
-    owner,
-    epoch,
+    threads: config.mediaThreads ?? availableParallelism(),
+    settings: mediaSettingsOf(config),
+    bufferTotalBytesMax: config.bufferTotalBytesMax,
+    logSettings: {
+      logLevel: config.logLevel,
+      logFormat: config.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json'),
+    },
+    supervisor,
+    resolvesInMain: overrides.resolve !== undefined,
     clock,
     log,
-    pump: new Pump(clock, config.latencyMode === 'efficient' ? efficientGatherMs : 0),
-    pool: new SlabPool(config.bufferTotalBytesMax),
-    random: Math.random,
-    maxLagMs: config.maxLagMs,
-    logLimits: { durationMsMax: config.bufferMs, bytesMax: config.bufferBytesMax },
-    reconnectWindowMs: config.reconnectWindowSeconds * 1000,
-    maxBitrateKbps: config.maxBitrateKbps,
   })
+  opened.defer(() => media.close())
   await supervisor.start()
   let drainMs = 0
   opened.defer(() => supervisor.close(drainMs))
 
-  const ingest = new IngestServer({ supervisor, clock, log, maxIngestKbps: config.maxIngestKbps })
   let isReady = false
   let ports = { rtmp: 0, rtmps: 0 }
   const publicHost = hostInUrl(config.publicHost)
@@ -166,7 +165,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     },
   })
   opened.defer(() => api.close())
-  opened.defer(() => ingest.stopListening())
+  opened.defer(() => media.stopListening())
 
   const certificate = await openCertificate(config, dataDir, clock, log)
   opened.defer(() => certificate.close())
@@ -177,11 +176,11 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   if (config.rtmpPort !== 0)
     ports = {
       ...ports,
-      rtmp: (await listenOn('RTMP', config.rtmpPort, rtmpHost, () => ingest.listen(rtmpHost, config.rtmpPort))).port,
+      rtmp: (await listenOn('RTMP', config.rtmpPort, rtmpHost, () => media.listen(rtmpHost, config.rtmpPort))).port,
     }
   if (config.rtmpsPort !== 0) {
     const listening = await listenOn('RTMPS', config.rtmpsPort, rtmpHost, () =>
-      ingest.listen(rtmpHost, config.rtmpsPort, certificate.current),
+      media.listen(rtmpHost, config.rtmpsPort, certificate.current),
     )
     certificate.onChange((pair) => listening.setSecureContext(pair))
     ports = { ...ports, rtmps: listening.port }
@@ -217,9 +216,19 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     close(withinMs) {
       isReady = false
       drainMs = withinMs
-      closing ??= opened.disposeAsync().finally(() => ingest.close())
+      closing ??= opened.disposeAsync()
       return closing
     },
+  }
+}
+
+/** Plain data alone, for threads to be told. */
+function mediaSettingsOf(config: Config): MediaParts['settings'] {
+  const { maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps } = config
+  const { latencyMode, destinationAllow } = config
+  return {
+    ...{ maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps },
+    ...{ latencyMode, destinationAllow },
   }
 }
 
@@ -230,16 +239,33 @@ async function openData(
   opened: AsyncDisposableStack,
 ): Promise<{ dataDir: DataDir; store: Store; cipher: SecretBox }> {
   const dataDir = await openDataDir(config.dataDir)
+  const file = dataDir.file('stream-connect.sqlite')
+  const previousKey = await loadPreviousSecretKey(dataDir, config.secretKeyPrevious)
+  if (previousKey !== undefined) {
+    const nextKey = await loadSecretKey(dataDir, config.secretKey)
+    changeSecretKey(file, new SecretBox(previousKey), new SecretBox(nextKey), log)
+  }
   const store = await openSqliteStore({
-    file: dataDir.file('stream-connect.sqlite'),
+    file,
     clock: systemClock,
-    onCrash: (error) => log.error({ err: error }, 'the database thread has ended or cannot be started; it is tried again'),
+    onCrash: (error) =>
+      log.error({ err: error }, 'the database thread has ended or cannot be started; it is tried again'),
     onReopened: () => log.info({}, 'the database is open again'),
   })
   opened.defer(() => store.close())
   const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))
   await checkSecretKey(store, cipher, dataDir)
   return { dataDir, store, cipher }
+}
+
+/** Nothing happens when the database has the next key already, or is new. @throws CodedError secret_key_wrong, store_full, as the store's opening */
+function changeSecretKey(file: string, previous: SecretBox, next: SecretBox, log: Log): void {
+  const unreadable = (key: string, error: unknown) =>
+    log.error({ key, err: error }, 'a stored document does not open with the previous SECRET_KEY and is left as it is')
+  const changed = rewriteDocuments(file, (read) =>
+    changeOfSecretKey(read(secretKeyCheckKey), previous, next, unreadable),
+  )
+  if (changed > 0) log.info({ documents: changed }, 'the database is encrypted with the new SECRET_KEY now')
 }
 
 /** The API over the database alone: nothing listens, nothing is relayed. For commands while no server runs. */
@@ -301,18 +327,12 @@ function limitsOf(config: Config) {
 
 /** A database opens with the key that it was made with, or not at all: half-readable would be worse. */
 async function checkSecretKey(store: Store, cipher: SecretBox, dataDir: DataDir): Promise<void> {
-  const key = 'server.secret-key-check'
-  const known = 'this text opens with the right SECRET_KEY'
-  const entry = await store.get(key)
+  const entry = await store.get(secretKeyCheckKey)
   if (entry === undefined) {
-    await store.put(key, cipher.seal(new Secret(known), key), 'absent')
+    await store.put(secretKeyCheckKey, sealedCheck(cipher), 'absent')
     return
   }
-  try {
-    if (cipher.open(entry.value, key).reveal() === known) return
-  } catch {
-    // Said below.
-  }
+  if (opensCheck(cipher, entry.value)) return
   throw new CodedError(
     'secret_key_wrong',
     `STREAM_CONNECT_SECRET_KEY (or ${dataDir.file('secret-key')}) is not the key that this database was encrypted with; give the key of that time back, or move ${dataDir.path} away to begin anew.`,

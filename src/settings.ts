@@ -217,6 +217,21 @@ export const settings = {
       .regex(/^[A-Za-z0-9+/]{43}=?$/)
       .transform((text) => new Secret(text)),
   ),
+  secretKeyPrevious: setting(
+    'SECRET_KEY_PREVIOUS',
+    {
+      secret: true,
+      unit: '32 bytes in base64',
+      defaultNote: 'the key in DATA_DIR/secret-key-previous, if there is one',
+      meaning:
+        'The key of before, when SECRET_KEY is another one: at the start the database is encrypted anew. Has no effect afterwards.',
+      mend: 'give the 32 bytes in base64 that SECRET_KEY was before',
+    },
+    z
+      .string()
+      .regex(/^[A-Za-z0-9+/]{43}=?$/)
+      .transform((text) => new Secret(text)),
+  ),
   destinationAllow: setting(
     'DESTINATION_ALLOW',
     {
@@ -327,8 +342,7 @@ export const settings = {
     'MEDIA_THREADS',
     {
       defaultNote: 'number of cores',
-      meaning: 'Threads that carry media.',
-      withoutEffect: true,
+      meaning: 'Threads that carry media, each with its own listeners on the same ports. 1: no thread of their own.',
       mend: 'give a whole number from 1 to 256',
     },
     whole(1, 256),

@@ -10,8 +10,8 @@ import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
 import { Doorkeeper, type DoorLimits, type Place, unpublishedLimits } from './doorkeeper.ts'
 import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
+import type { Seats } from './media-engine.ts'
 import { readRelayPath, relayPathField } from './relay-path.ts'
-import type { Supervisor } from './supervisor.ts'
 
 /** From the first byte to the publish; encoders need less than one second, a slow link three. */
 const handshakeMs = 5_000
@@ -28,7 +28,7 @@ const farewellMs = 1_000
 const messagesPerSecondMax = 10_000
 
 export type IngestParts = {
-  readonly supervisor: Supervisor
+  readonly seats: Seats
   readonly clock: Clock
   readonly log: Log
   /** Above this, reading is paced (MAX_INGEST_KBPS). */
@@ -62,8 +62,12 @@ export class IngestServer {
     this.#failedKeys = new FailedKeys(() => parts.clock.monotonicMs())
   }
 
-  /** @param tls for RTMPS. @throws the error of listen (EADDRINUSE, EACCES, …). */
-  async listen(host: string, port: number, tls?: TlsOptions): Promise<Listening> {
+  /**
+   * @param tls for RTMPS.
+   * @param isShared other threads listen on the same port, too, and the system deals connections out among them (SO_REUSEPORT).
+   * @throws the error of listen (EADDRINUSE, EACCES, …).
+   */
+  async listen(host: string, port: number, tls?: TlsOptions, isShared = false): Promise<Listening> {
     const server =
       tls === undefined
         ? createServer({ noDelay: true }, (socket) => this.#welcome(socket))
@@ -76,7 +80,7 @@ export class IngestServer {
     server.on('tlsClientError', () => {})
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host, port, backlog: 1024 }, () => {
+      server.listen({ host, port, backlog: 1024, reusePort: isShared }, () => {
         server.off('error', reject)
         resolve()
       })
@@ -139,11 +143,13 @@ export class IngestServer {
     const { connection, request } = accepted
 
     const cut = new AbortController()
+    const pace = new Pace(socket, this.#parts.clock, this.#parts.maxIngestKbps)
     const publisher: Publisher = {
       relayPath: readRelayPath(request.connectText(relayPathField)),
       cut: (reason) => cut.abort(reason),
+      setPaused: (isPaused) => pace.setPaused(isPaused),
     }
-    const seat = await this.#parts.supervisor.seat(request.candidateKeys, publisher)
+    const seat = await this.#parts.seats.seat(request.candidateKeys, publisher)
     if ('refused' in seat) {
       place.demote()
       await this.#keepBack(seat.refused, address, connection, log)
@@ -152,14 +158,14 @@ export class IngestServer {
       return
     }
     place.leave()
-    const inputLog = log.child({ inputId: seat.input.uid })
+    const inputLog = log.child({ inputId: seat.inputId })
     inputLog.info({ encoder: request.flashVersion }, 'an encoder publishes')
     connection.limits = publisherLimits
     request.start()
-    const how = await this.#relay(socket, connection, request, cut.signal, (message) => seat.feed.publish(message))
+    const how = await this.#relay(pace, connection, request, cut.signal, (message) => seat.publish(message))
     if (isMistake(connection.signal.reason)) logMistake(inputLog, connection.signal.reason)
     seat.leave(how === 'goodbye' ? 'goodbye' : 'vanished')
-    inputLog.info({ how, bytes: seat.feed.bytes, messages: seat.feed.messages }, 'an encoder has left')
+    inputLog.info({ how, bytes: seat.bytes, messages: seat.messages }, 'an encoder has left')
     // Whoever says goodbye closes first: GStreamer's rtmp2sink takes a close of ours before its own for an error, and fails.
     if (how === 'goodbye') await this.#closedWithin(connection, farewellMs)
     if (cut.signal.aborted) {
@@ -207,14 +213,13 @@ export class IngestServer {
 
   /** Until the encoder says goodbye, is cut by us, goes silent for too long, or its connection ends. */
   #relay(
-    socket: Socket,
+    pace: Pace,
     connection: RtmpConnection,
     request: PublishRequest,
     cut: AbortSignal,
     publish: (message: Message) => boolean,
   ): Promise<'goodbye' | 'cut' | 'vanished'> {
     return new Promise((resolve) => {
-      const pace = new Pace(socket, this.#parts.clock, this.#parts.maxIngestKbps)
       let bytesAtCheck = -1
       const watchIdle = () => {
         if (connection.bytesReceived === bytesAtCheck) finish('vanished')
@@ -273,7 +278,7 @@ export class IngestServer {
   }
 }
 
-/** Pauses a socket that sends faster than it may, on the average of a second. */
+/** Pauses a socket that sends faster than it may, on the average of a second; or whose input cannot take more now. */
 class Pace {
   readonly #socket: Socket
   readonly #clock: Clock
@@ -281,6 +286,8 @@ class Pace {
   #left: number
   #filledAtMs: number
   #cancelWait: Cancel | undefined
+  #isPaused = false
+  #hasStopped = false
 
   constructor(socket: Socket, clock: Clock, kbps: number) {
     this.#socket = socket
@@ -301,9 +308,19 @@ class Pace {
     this.#wait()
   }
 
+  setPaused(isPaused: boolean): void {
+    if (this.#hasStopped) return
+    this.#isPaused = isPaused
+    if (isPaused) this.#socket.pause()
+    else this.#resume()
+  }
+
   stop(): void {
+    this.#hasStopped = true
     this.#cancelWait?.()
     this.#cancelWait = undefined
+    // What is read from now on is looked at for a goodbye, and for the end.
+    if (this.#isPaused) this.#socket.resume()
   }
 
   #wait(): void {
@@ -311,9 +328,13 @@ class Pace {
     this.#cancelWait = this.#clock.after(debtMs + 10, () => {
       this.#cancelWait = undefined
       this.#fill()
-      if (this.#left > 0) this.#socket.resume()
+      if (this.#left > 0) this.#resume()
       else this.#wait()
     })
+  }
+
+  #resume(): void {
+    if (!this.#isPaused && this.#cancelWait === undefined) this.#socket.resume()
   }
 
   #fill(): void {

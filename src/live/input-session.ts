@@ -1,3 +1,4 @@
+import type { Bus } from '../bus/bus.ts'
 import type { Cancel } from '../clock.ts'
 import type { IngestErrorCode } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -11,6 +12,7 @@ import { FeedHealth } from './feed-health.ts'
 import { HeldPicture } from './held-picture.ts'
 import type { MediaLogLimits } from './media-log.ts'
 import { type Ending, type OutputParts, OutputSession } from './output-session.ts'
+import { servePreviews } from './preview-stream.ts'
 import { isLoop, relayIdOf } from './relay-path.ts'
 
 /** An encoder's connection, as its input sees it. */
@@ -19,12 +21,16 @@ export interface Publisher {
   readonly relayPath?: readonly string[]
   /** Tells the encoder why and ends its connection. */
   cut(reason: IngestErrorCode): void
+  /** Reads nothing more of it for a while. Only a publisher whose input belongs to another thread is asked to. */
+  setPaused?(isPaused: boolean): void
 }
 
 export type InputParts = OutputParts & {
   readonly logLimits: MediaLogLimits
   readonly reconnectWindowMs: number
   readonly maxBitrateKbps: number
+  /** Where people watch what arrives; absent: nowhere. */
+  readonly previewBus?: Pick<Bus, 'serveStream'>
   readonly onInputChange: (input: LiveInput, state: InputState, returning: boolean) => void
   readonly onOutputChange: (input: LiveInput, output: Output, state: OutputState, lastError?: LastError) => void
   readonly lastErrorOf: (output: OutputId) => LastError | undefined
@@ -62,6 +68,7 @@ export class InputSession {
   #wish: LiveInput
   #state: InputState = { name: 'disconnected' }
   #broadcast: Broadcast | undefined
+  #stopPreviews = () => {}
   #health: FeedHealth | undefined
   #publisher: Seated | undefined
   /** Connected and not let in yet: waits for its first key frame. */
@@ -88,8 +95,9 @@ export class InputSession {
   get state(): InputState {
     return this.#state
   }
-  get isLive(): boolean {
-    return this.#state.name !== 'disconnected'
+  /** Nothing runs: no encoder, no broadcast, no output that is still saying goodbye. */
+  get isAtRest(): boolean {
+    return this.#broadcast === undefined && this.#publisher === undefined && this.#leaving.size === 0
   }
 
   /** @returns the publisher's seat, or why it may not have one. */
@@ -182,6 +190,8 @@ export class InputSession {
     const { pool, logLimits, pump } = this.#parts
     this.#health = new FeedHealth(this.#parts.clock, this.#parts.maxBitrateKbps)
     const broadcast = new Broadcast(pool, logLimits, pump, this.#health)
+    const { previewBus } = this.#parts
+    if (previewBus !== undefined) this.#stopPreviews = servePreviews(previewBus, this.#wish.uid, broadcast)
     // Outputs connect when there is something to send, and it is known what: destinations are told of Enhanced RTMP in connect.
     const stop = broadcast.listen({
       onAppended: () => {
@@ -288,6 +298,7 @@ export class InputSession {
     // They are of this broadcast: who fights for the next one is warned of anew.
     this.#warnings.clear()
     broadcast.finish()
+    this.#stopPreviews()
     const gone = [...this.#outputs.keys()].map((id) => this.#stopOutput(id, ending))
     void Promise.all(gone).then(() => broadcast.close())
     this.#become({ name: 'disconnected' }, false)

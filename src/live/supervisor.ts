@@ -1,6 +1,10 @@
+import { MessageChannel } from 'node:worker_threads'
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
-import { type Cancel, sleep } from '../clock.ts'
-import { CodedError, type IngestErrorCode } from '../errors.ts'
+import { type Cancel, type Clock, sleep } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import type { Resolve } from '../destination/dial.ts'
+import { CodedError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
 import {
   decodeLiveInput,
@@ -17,18 +21,21 @@ import {
   type RetryOutputRequest,
   retryOutputSubject,
 } from '../model/preflight.ts'
-import { figuresSubject } from '../model/status.ts'
-import { liveInputOfKey } from '../model/stream-key.ts'
-import type { Secret } from '../secret.ts'
+import { figuresSubject, type LastError } from '../model/status.ts'
 import type { Entry, Store } from '../store/store.ts'
-import { type InputParts, InputSession, type Publisher, type Seat } from './input-session.ts'
+import type { Engine, EngineReports, Found } from './media-engine.ts'
 import { preflight } from './preflight.ts'
+import { makeRelayRing } from './relay-ring.ts'
 import { StatusBoard } from './status-board.ts'
 
-export type SupervisorParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'lastErrorOf'> & {
+export type SupervisorParts = {
   readonly store: Store
   readonly bus: Bus
   readonly cipher: SecretCipher
+  readonly clock: Clock
+  readonly log: Log
+  readonly resolve: Resolve
+  readonly policy: AddressPolicy
   /** Which run of which server this is: written into every status. */
   readonly owner: string
   readonly epoch: number
@@ -41,25 +48,73 @@ const reconcileMs = 30_000
 const lookUpMs = 3_000
 /** The watch ended by itself: begun anew after so long. */
 const watchAgainMs = 1_000
+/** A deleted input is gone within a second. */
+const deletedMs = 500
+
+/** A live input, and the engine that has it. */
+type Held = {
+  wish: LiveInput
+  revision: number
+  engine: Engine
+  isLive: boolean
+  /** Outputs that are doing something. */
+  readonly activeOutputs: Set<OutputId>
+}
 
 /**
- * Makes what runs equal to what the store wants: hears of every wish, keeps one session for each live input, and finds the input of a
- * publisher by its key. Nobody calls it to start or stop an output; the store is the only way.
+ * Makes what runs equal to what the store wants: hears of every wish, gives each live input to one of the engines, moves one that is at
+ * rest to the engine at which its encoder arrives, and tells outside what the engines report. Nobody calls it to start or stop an
+ * output; the store is the only way.
  *
- * Owned by the app; `close()` ends everything that runs.
+ * Owned by the app, in the main thread; the engines may have threads of their own. `close()` ends everything that runs.
  */
 export class Supervisor {
   readonly #parts: SupervisorParts
   readonly #board: StatusBoard
-  readonly #inputs = new Map<LiveInputId, { session: InputSession; revision: number }>()
+  readonly #engines: Engine[] = []
+  readonly #inputs = new Map<LiveInputId, Held>()
+  /** An input changes hands once at a time. */
+  readonly #moves = new Map<LiveInputId, Promise<unknown>>()
+  /** Whoever has had figures since the last tick. */
+  readonly #seen = new Set<string>()
   readonly #closing = new AbortController()
+  #nextEngine = 0
   #watching: Promise<void> = Promise.resolve()
   #timers: Cancel[] = []
   #answers: Unsubscribe[] = []
+  /** Publishers whose input another engine had, since the start. */
+  relayedPublishers = 0
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts
     this.#board = new StatusBoard(parts)
+  }
+
+  /** Before `start`, once for each engine. @param make an engine that reports as it is told to. */
+  addEngine<E extends Engine>(make: (reports: EngineReports) => E): E {
+    const engine = make(this.#reportsOf(() => engine))
+    this.#engines.push(engine)
+    return engine
+  }
+
+  /** An engine has died with all that it had; another one goes on with its inputs, for their encoders to come back to. */
+  replaceEngine<E extends Engine>(dead: Engine, make: (reports: EngineReports) => E): E {
+    const engine = make(this.#reportsOf(() => engine))
+    this.#engines[this.#engines.indexOf(dead)] = engine
+    for (const [uid, held] of this.#inputs) {
+      if (held.engine !== dead) continue
+      held.engine = engine
+      const { accountId } = held.wish
+      for (const output of [...held.activeOutputs])
+        this.#outputChanged(uid, output, () =>
+          this.#board.outputChanged(accountId, uid, output, { name: 'idle' }, this.#board.lastErrorOf(output)),
+        )
+      held.activeOutputs.clear()
+      if (held.isLive) this.#board.inputChanged(accountId, uid, { name: 'disconnected' }, false)
+      held.isLive = false
+      engine.adopt(held.wish, this.#lastErrorsOf(held.wish))
+    }
+    return engine
   }
 
   /** Resolves when every wish is known. */
@@ -71,10 +126,11 @@ export class Supervisor {
     this.#every(tickMs, () => this.#tick())
     this.#every(reconcileMs, () => void this.#reconcile().catch((error) => this.#storeFailed(error)))
     this.#answers.push(
-      this.#parts.bus.respond(retryOutputSubject, (message) => {
+      this.#parts.bus.respond(retryOutputSubject, async (message) => {
         const { inputId, outputId } = message as RetryOutputRequest
-        const session = this.#inputs.get(inputId as LiveInputId)?.session
-        return { retried: session?.retryOutput(outputId as OutputId) ?? false } satisfies RetryOutputAnswer
+        const engine = this.#inputs.get(inputId as LiveInputId)?.engine
+        const retried = await engine?.retryOutput(inputId as LiveInputId, outputId as OutputId)
+        return { retried: retried ?? false } satisfies RetryOutputAnswer
       }),
       this.#parts.bus.respond(preflightSubject, async (message, signal) => {
         return (await this.#preflight(message as PreflightRequest, signal)) as unknown as Plain
@@ -95,39 +151,85 @@ export class Supervisor {
     return preflight(target, { ...this.#parts, signal: AbortSignal.any([signal, this.#closing.signal]) })
   }
 
-  /** @returns the seat of the input that one of these keys belongs to, or why there is none. */
-  async seat(
-    candidateKeys: readonly Secret[],
-    publisher: Publisher,
-  ): Promise<(Seat & { readonly input: LiveInput }) | { readonly refused: IngestErrorCode }> {
-    for (const candidate of candidateKeys) {
-      const presented = candidate.reveal()
-      const uid = liveInputOfKey(presented)
-      if (uid === undefined) continue
-      const session = this.#inputs.get(uid)?.session ?? (await this.#lookUp(uid))
-      if (session === undefined || !session.wish.streamKey.equals(presented)) continue
-      if (this.#closing.signal.aborted) return { refused: 'publisher_idle' }
-      const seat = session.seat(publisher)
-      return 'refused' in seat ? seat : { ...seat, input: session.wish }
-    }
-    return { refused: 'stream_key_unknown' }
-  }
-
-  get liveInputs(): number {
-    let count = 0
-    for (const { session } of this.#inputs.values()) if (session.isLive) count++
-    return count
-  }
-
   /** Ends every broadcast: encoders are cut, destinations get their goodbye, at most so long. */
   async close(withinMs: number): Promise<void> {
     if (this.#closing.signal.aborted) return
     this.#closing.abort(new CodedError('store_closed'))
     for (const cancel of this.#timers) cancel()
     for (const stop of this.#answers) stop()
-    await Promise.all([...this.#inputs.values()].map(({ session }) => session.close('publisher_idle', withinMs)))
+    await Promise.all([...this.#inputs].map(([uid, { engine }]) => engine.remove(uid, 'publisher_idle', withinMs)))
     await this.#board.flush()
     await this.#watching
+  }
+
+  #reportsOf(engine: () => Engine): EngineReports {
+    const board = this.#board
+    return {
+      inputChanged: (account, input, state, returning) => {
+        const held = this.#inputs.get(input)
+        if (held !== undefined) held.isLive = state.name !== 'disconnected'
+        board.inputChanged(account, input, state, returning)
+      },
+      outputChanged: (account, input, output, state, lastError) => {
+        const active = this.#inputs.get(input)?.activeOutputs
+        if (state.name === 'idle' || state.name === 'disabled') active?.delete(output)
+        else active?.add(output)
+        this.#outputChanged(input, output, () => board.outputChanged(account, input, output, state, lastError))
+      },
+      figures: (figures) => {
+        this.#seen.add(figures.inputId)
+        for (const id of Object.keys(figures.outputs)) this.#seen.add(id)
+        this.#parts.bus.publish(figuresSubject(figures.accountId, figures.inputId), figures as unknown as Plain)
+      },
+      find: (input, presentedKey) => this.#find(engine(), input, presentedKey),
+    }
+  }
+
+  /** An output that was removed says its last words; nobody is left to hear them. */
+  #outputChanged(input: LiveInputId, output: OutputId, tell: () => void): void {
+    if (this.#inputs.get(input)?.wish.outputs.some(({ uid }) => uid === output)) tell()
+  }
+
+  async #find(asker: Engine, input: LiveInputId, presentedKey: string): Promise<Found> {
+    const held = this.#inputs.get(input) ?? (await this.#lookUp(input))
+    // Whoever does not know the key moves nothing.
+    if (!held?.wish.streamKey.equals(presentedKey)) return { at: 'nowhere' }
+    if (this.#closing.signal.aborted) return { at: 'refused', code: 'publisher_idle' }
+    const found = (this.#moves.get(input) ?? Promise.resolve()).then(() => this.#bringTo(asker, input))
+    const settled = found.catch(() => {})
+    this.#moves.set(input, settled)
+    void settled.then(() => {
+      if (this.#moves.get(input) === settled) this.#moves.delete(input)
+    })
+    return found
+  }
+
+  async #bringTo(asker: Engine, input: LiveInputId): Promise<Found> {
+    const held = this.#inputs.get(input)
+    if (held === undefined) return { at: 'nowhere' }
+    if (held.engine === asker) return { at: 'here' }
+    const owner = held.engine
+    if (await owner.release(input)) {
+      // Meanwhile it may have been deleted, or its engine replaced.
+      if (this.#inputs.get(input) !== held) return { at: 'nowhere' }
+      if (held.engine === owner) {
+        held.engine = asker
+        asker.adopt(held.wish, this.#lastErrorsOf(held.wish))
+      }
+      if (held.engine === asker) return { at: 'here' }
+    }
+    this.relayedPublishers++
+    const ring = makeRelayRing()
+    const { port1, port2 } = new MessageChannel()
+    held.engine.takeRelay({ port: port1, ring })
+    return { at: 'elsewhere', relay: { port: port2, ring } }
+  }
+
+  #lastErrorsOf(wish: LiveInput): [OutputId, LastError][] {
+    return wish.outputs.flatMap(({ uid }) => {
+      const error = this.#board.lastErrorOf(uid)
+      return error === undefined ? [] : [[uid, error] as [OutputId, LastError]]
+    })
   }
 
   #every(periodMs: number, act: () => void): void {
@@ -187,28 +289,34 @@ export class Supervisor {
 
   #wanted(entry: Entry): void {
     const uid = entry.key.slice(liveInputPrefix.length + 1) as LiveInputId
-    const known = this.#inputs.get(uid)
-    if (known !== undefined && known.revision >= entry.revision) return
+    const held = this.#inputs.get(uid)
+    if (held !== undefined && held.revision >= entry.revision) return
     const wish = this.#decode(entry)
     if (wish === undefined) return
-    if (known === undefined) {
-      this.#inputs.set(uid, { session: new InputSession(wish, this.#inputParts()), revision: entry.revision })
+    if (held === undefined) {
+      const engine = this.#engines[this.#nextEngine++ % this.#engines.length]!
+      this.#inputs.set(uid, { wish, revision: entry.revision, engine, isLive: false, activeOutputs: new Set() })
+      engine.adopt(wish, this.#lastErrorsOf(wish))
       return
     }
-    known.revision = entry.revision
     const kept = new Set(wish.outputs.map((output) => output.uid))
-    const gone = known.session.wish.outputs.filter((output) => !kept.has(output.uid))
-    known.session.update(wish)
-    for (const output of gone) this.#board.forget(output.uid)
+    const gone = held.wish.outputs.filter((output) => !kept.has(output.uid))
+    held.wish = wish
+    held.revision = entry.revision
+    held.engine.update(wish)
+    for (const output of gone) {
+      held.activeOutputs.delete(output.uid)
+      this.#board.forget(output.uid)
+    }
   }
 
   #unwanted(key: string, revision: number): void {
     const uid = key.slice(liveInputPrefix.length + 1) as LiveInputId
-    const known = this.#inputs.get(uid)
-    if (known === undefined || known.revision > revision) return
+    const held = this.#inputs.get(uid)
+    if (held === undefined || held.revision > revision) return
     this.#inputs.delete(uid)
-    const { wish } = known.session
-    void known.session.close('input_deleted', 500).finally(() => {
+    const { wish, engine } = held
+    void engine.remove(uid, 'input_deleted', deletedMs).finally(() => {
       this.#board.forget(uid)
       for (const output of wish.outputs) this.#board.forget(output.uid)
     })
@@ -223,7 +331,7 @@ export class Supervisor {
     }
   }
 
-  async #lookUp(uid: LiveInputId): Promise<InputSession | undefined> {
+  async #lookUp(uid: LiveInputId): Promise<Held | undefined> {
     const { store, clock } = this.#parts
     const late = sleep(clock, lookUpMs, this.#closing.signal).then(
       () => undefined,
@@ -231,34 +339,12 @@ export class Supervisor {
     )
     const entry = await Promise.race([store.get(liveInputKey(uid)), late]).catch(() => undefined)
     if (entry !== undefined) this.#wanted(entry)
-    return this.#inputs.get(uid)?.session
-  }
-
-  #inputParts(): InputParts {
-    const board = this.#board
-    return {
-      ...this.#parts,
-      onInputChange: (input, state, returning) => board.inputChanged(input.accountId, input.uid, state, returning),
-      onOutputChange: (input, output, state, lastError) => {
-        // An output that was removed says its last words; nobody is left to hear them.
-        const wish = this.#inputs.get(input.uid)?.session.wish
-        if (wish?.outputs.some((other) => other.uid === output.uid))
-          board.outputChanged(input.accountId, input.uid, output.uid, state, lastError)
-      },
-      lastErrorOf: (output) => board.lastErrorOf(output),
-    }
+    return this.#inputs.get(uid)
   }
 
   #tick(): void {
-    const live = new Set<string>()
-    for (const { session } of this.#inputs.values()) {
-      const figures = session.tick()
-      if (figures === undefined) continue
-      live.add(figures.inputId)
-      for (const id of Object.keys(figures.outputs)) live.add(id)
-      this.#parts.bus.publish(figuresSubject(figures.accountId, figures.inputId), figures as unknown as Plain)
-    }
-    this.#board.tick((uid) => live.has(uid))
+    this.#board.tick((uid) => this.#seen.has(uid))
+    this.#seen.clear()
   }
 
   #storeFailed(error: unknown): void {

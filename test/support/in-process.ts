@@ -3,9 +3,6 @@ import { InProcessBus } from '../../src/bus/in-process-bus.ts'
 import { systemClock } from '../../src/clock.ts'
 import { AddressPolicy } from '../../src/destination/address-policy.ts'
 import { systemResolve } from '../../src/destination/dial.ts'
-import { IngestServer } from '../../src/live/ingest-server.ts'
-import { Pump } from '../../src/live/pump.ts'
-import { SlabPool } from '../../src/live/slab-pool.ts'
 import { Supervisor } from '../../src/live/supervisor.ts'
 import { createLog } from '../../src/log.ts'
 import { newAccountId, newLiveInputId, newOutputId } from '../../src/model/id.ts'
@@ -20,19 +17,24 @@ import { newStreamKey } from '../../src/model/stream-key.ts'
 import { Secret, SecretBox } from '../../src/secret.ts'
 import { openSqliteStore } from '../../src/store/sqlite-store.ts'
 import type { Store } from '../../src/store/store.ts'
+import { type Media, openMedia } from '../../src/threads/media.ts'
 import { temporaryFolder } from './processes.ts'
 
 /** Everything that runs, without the API: a test writes its wishes straight into the real store. */
 export type InProcessServer = AsyncDisposable & {
   readonly rtmpUrl: string
   readonly store: Store
+  readonly bus: InProcessBus
+  readonly media: Media
+  readonly supervisor: Supervisor
   /** Puts a new live input into the store, behind everybody's back. */
   putInput(): Promise<LiveInput>
   /** Reads the wish, changes it, writes it. */
   edit(input: LiveInput, change: (wish: LiveInput) => LiveInput): Promise<LiveInput>
 }
 
-export async function startInProcess(): Promise<InProcessServer> {
+/** @param threads as MEDIA_THREADS. */
+export async function startInProcess(threads = 1): Promise<InProcessServer> {
   await using opening = new AsyncDisposableStack()
   const folder = opening.use(await temporaryFolder('in-process'))
   const clock = systemClock
@@ -52,33 +54,39 @@ export async function startInProcess(): Promise<InProcessServer> {
     },
   })
   opening.defer(() => bus.close())
-  const supervisor = new Supervisor({
-    store,
-    bus,
-    cipher,
-    owner: 'test',
-    epoch: 1,
+  const outbound = { resolve: systemResolve, policy: new AddressPolicy(['127.0.0.0/8']) }
+  const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner: 'test', epoch: 1, clock, log })
+  const media = openMedia({
+    ...outbound,
+    threads,
+    settings: {
+      maxLagMs: 4_000,
+      bufferMs: 15_000,
+      bufferBytesMax: 32 * 2 ** 20,
+      reconnectWindowSeconds: 30,
+      maxBitrateKbps: 12_000,
+      maxIngestKbps: 100_000,
+      latencyMode: 'realtime',
+      destinationAllow: ['127.0.0.0/8'],
+    },
+    bufferTotalBytesMax: 256 * 2 ** 20,
+    logSettings: { logLevel: 'error', logFormat: 'json' },
+    supervisor,
+    resolvesInMain: false,
     clock,
     log,
-    pump: new Pump(clock, 0),
-    pool: new SlabPool(256 * 2 ** 20),
-    resolve: systemResolve,
-    policy: new AddressPolicy(['127.0.0.0/8']),
-    random: Math.random,
-    maxLagMs: 4_000,
-    logLimits: { durationMsMax: 15_000, bytesMax: 32 * 2 ** 20 },
-    reconnectWindowMs: 30_000,
-    maxBitrateKbps: 12_000,
   })
+  opening.defer(() => media.close())
   await supervisor.start()
   opening.defer(() => supervisor.close(500))
-  const ingest = new IngestServer({ supervisor, clock, log, maxIngestKbps: 100_000 })
-  opening.defer(() => ingest.close())
-  const { port } = await ingest.listen('127.0.0.1', 0)
+  const { port } = await media.listen('127.0.0.1', 0)
   const opened = opening.move()
   return {
     rtmpUrl: `rtmp://127.0.0.1:${port}/live`,
     store,
+    bus,
+    media,
+    supervisor,
     async putInput() {
       const uid = newLiveInputId()
       const now = new Date().toISOString()

@@ -1,0 +1,51 @@
+import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import type { Resolve } from '../destination/dial.ts'
+import type { Log } from '../log.ts'
+import { IngestServer } from './ingest-server.ts'
+import { type EngineReports, MediaEngine } from './media-engine.ts'
+import { Pump } from './pump.ts'
+import { SlabPool } from './slab-pool.ts'
+
+/** The settings that carrying media depends on: plain data, for a thread to be told. */
+export type MediaSettings = {
+  readonly maxLagMs: number
+  readonly bufferMs: number
+  readonly bufferBytesMax: number
+  /** Of this thread. */
+  readonly bufferTotalBytesMax: number
+  readonly reconnectWindowSeconds: number
+  readonly maxBitrateKbps: number
+  readonly maxIngestKbps: number
+  readonly latencyMode: 'realtime' | 'efficient'
+  /** CIDRs. */
+  readonly destinationAllow: readonly string[]
+}
+
+/** In `efficient` mode. */
+const efficientGatherMs = 40
+
+/** Everything that one thread needs to carry media, put together. */
+export function makeMedia(
+  settings: MediaSettings,
+  parts: {
+    readonly clock: Clock
+    readonly log: Log
+    readonly resolve: Resolve
+    readonly policy: AddressPolicy
+    readonly reports: EngineReports
+  },
+): { readonly engine: MediaEngine; readonly ingest: IngestServer } {
+  const { clock, log } = parts
+  const engine = new MediaEngine({
+    ...parts,
+    pump: new Pump(clock, settings.latencyMode === 'efficient' ? efficientGatherMs : 0),
+    pool: new SlabPool(settings.bufferTotalBytesMax),
+    random: Math.random,
+    maxLagMs: settings.maxLagMs,
+    logLimits: { durationMsMax: settings.bufferMs, bytesMax: settings.bufferBytesMax },
+    reconnectWindowMs: settings.reconnectWindowSeconds * 1000,
+    maxBitrateKbps: settings.maxBitrateKbps,
+  })
+  return { engine, ingest: new IngestServer({ seats: engine, clock, log, maxIngestKbps: settings.maxIngestKbps }) }
+}

@@ -1,0 +1,72 @@
+import type { ResolvedAddress } from '../destination/dial.ts'
+import type { IngestErrorCode } from '../errors.ts'
+import type { Found, RelayEnd } from '../live/media-engine.ts'
+import type { MediaSettings } from '../live/media-parts.ts'
+import type { createLog } from '../log.ts'
+import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
+import type { InputState, OutputState } from '../model/lifecycle.ts'
+import { decodeLiveInput, encodeLiveInput, type LiveInput, type SecretCipher } from '../model/live-input.ts'
+import type { InputFigures, LastError } from '../model/status.ts'
+import { Secret } from '../secret.ts'
+
+type LogSettings = Parameters<typeof createLog>[0]
+
+/** What a media thread is made with. */
+export type ThreadData = {
+  readonly settings: MediaSettings
+  readonly logLevel: LogSettings['logLevel']
+  readonly logFormat: 'json' | 'pretty'
+  /** Host names are looked up in the main thread: a test has its own resolver there. */
+  readonly resolvesInMain: boolean
+}
+
+/** What the main thread asks of a media thread: an Engine, a listener, an end. */
+export type CallsOfThread = {
+  adopt(given: { wish: SentWish; lastErrors: readonly (readonly [OutputId, LastError])[] }): void
+  update(given: SentWish): void
+  release(given: LiveInputId): Promise<boolean>
+  remove(given: { input: LiveInputId; reason: IngestErrorCode; withinMs: number }): Promise<void>
+  retryOutput(given: { input: LiveInputId; output: OutputId }): Promise<boolean>
+  takeRelay(given: RelayEnd): void
+  listen(given: ListenOrder): Promise<void>
+  renewCertificate(given: { port: number; cert: string; key: string }): void
+  stopListening(given: undefined): void
+  /** Everything has been removed before. The thread ends when its last words are out. */
+  close(given: undefined): void
+}
+
+/** On a port that the other media threads listen on, too. */
+export type ListenOrder = {
+  readonly host: string
+  readonly port: number
+  readonly tls: { readonly cert: string; readonly key: string } | undefined
+}
+
+/** What a media thread asks of the main thread: EngineReports, and a look-up. */
+export type CallsOfMain = {
+  inputChanged(given: { account: AccountId; input: LiveInputId; state: InputState; returning: boolean }): void
+  outputChanged(given: {
+    account: AccountId
+    input: LiveInputId
+    output: OutputId
+    state: OutputState
+    lastError: LastError | undefined
+  }): void
+  figures(given: InputFigures): void
+  find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
+  resolve(given: string): Promise<readonly ResolvedAddress[]>
+}
+
+/** A wish as text: a Secret does not survive structured clone, and shall not. */
+export type SentWish = string & { readonly __brand: 'SentWish' }
+
+/** Both threads are one process, and share its memory: nothing is gained by sealing. */
+const bare: SecretCipher = { seal: (secret) => secret.reveal(), open: (text) => new Secret(text) }
+
+export function sendWish(wish: LiveInput): SentWish {
+  return encodeLiveInput(wish, bare) as SentWish
+}
+
+export function receiveWish(text: SentWish): LiveInput {
+  return decodeLiveInput(text, bare)
+}

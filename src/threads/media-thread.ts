@@ -1,0 +1,57 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { systemClock } from '../clock.ts'
+import { AddressPolicy, interfaceAddresses } from '../destination/address-policy.ts'
+import { systemResolve, unlessAborted } from '../destination/look-up.ts'
+import type { Listening } from '../live/ingest-server.ts'
+import { makeMedia } from '../live/media-parts.ts'
+import { createLog } from '../log.ts'
+import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } from './calls.ts'
+import { ThreadLink } from './thread-link.ts'
+
+/** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
+const { settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
+const port = parentPort!
+const log = createLog({ logLevel, logFormat })
+// As in the main thread: a mistake of ours ends the session that it happened in, and not everybody else's broadcast.
+process.on('uncaughtException', (error) =>
+  log.error({ err: error, code: 'internal_error' }, 'uncaught exception: a mistake of ours'),
+)
+process.on('unhandledRejection', (error) =>
+  log.error({ err: error, code: 'internal_error' }, 'unhandled rejection: a mistake of ours'),
+)
+
+const listeners: { readonly port: number; readonly listening: Listening }[] = []
+const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain, CallsOfThread>(port, {
+  adopt: ({ wish, lastErrors }) => engine.adopt(receiveWish(wish), lastErrors),
+  update: (wish) => engine.update(receiveWish(wish)),
+  release: (input) => engine.release(input),
+  remove: ({ input, reason, withinMs }) => engine.remove(input, reason, withinMs),
+  retryOutput: ({ input, output }) => engine.retryOutput(input, output),
+  takeRelay: (end) => engine.takeRelay(end),
+  async listen({ host, port, tls }) {
+    listeners.push({ port, listening: await ingest.listen(host, port, tls, true) })
+  },
+  renewCertificate({ port, cert, key }) {
+    for (const one of listeners) if (one.port === port) one.listening.setSecureContext({ cert, key })
+  },
+  stopListening: () => ingest.stopListening(),
+  close() {
+    ingest.close()
+    engine.close()
+    port.close()
+  },
+})
+
+const { engine, ingest } = makeMedia(settings, {
+  clock: systemClock,
+  log,
+  resolve: resolvesInMain ? (host, signal) => unlessAborted(link.ask('resolve', host), signal) : systemResolve,
+  policy: new AddressPolicy(settings.destinationAllow, interfaceAddresses),
+  reports: {
+    inputChanged: (account, input, state, returning) => link.tell('inputChanged', { account, input, state, returning }),
+    outputChanged: (account, input, output, state, lastError) =>
+      link.tell('outputChanged', { account, input, output, state, lastError }),
+    figures: (figures) => link.tell('figures', figures),
+    find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
+  },
+})

@@ -1,0 +1,107 @@
+import { createServer } from 'node:net'
+import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
+import type { Resolve } from '../destination/dial.ts'
+import type { Listening } from '../live/ingest-server.ts'
+import { type MediaSettings, makeMedia } from '../live/media-parts.ts'
+import type { Supervisor } from '../live/supervisor.ts'
+import type { Log } from '../log.ts'
+import type { ThreadData } from './calls.ts'
+import { MediaThreads } from './media-threads.ts'
+
+type Pair = { readonly cert: string; readonly key: string }
+
+/** Everything that carries media, wherever it runs. */
+export interface Media {
+  /** @param tls for RTMPS. @throws the error of listen (EADDRINUSE, EACCES, …). */
+  listen(host: string, port: number, tls?: Pair): Promise<Listening>
+  /** No new encoders. */
+  stopListening(): void
+  /** After the supervisor has ended everything that runs. */
+  close(): Promise<void>
+  /** Threads that died and were replaced, since the start. */
+  readonly threadsReplaced: number
+  /** For tests: kills a thread, as running out of memory would. */
+  killThread(index: number): Promise<void>
+}
+
+export type MediaParts = {
+  /** MEDIA_THREADS. One: in this thread, without another. */
+  readonly threads: number
+  readonly settings: Omit<MediaSettings, 'bufferTotalBytesMax'>
+  /** Of all threads together. */
+  readonly bufferTotalBytesMax: number
+  readonly logSettings: Pick<ThreadData, 'logLevel' | 'logFormat'>
+  readonly supervisor: Supervisor
+  readonly policy: AddressPolicy
+  readonly resolve: Resolve
+  /** `resolve` is not the system's: threads ask here. */
+  readonly resolvesInMain: boolean
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** Gives the supervisor its engines; nothing listens yet. */
+export function openMedia(parts: MediaParts): Media {
+  return parts.threads === 1 ? inThisThread(parts) : inThreads(parts)
+}
+
+function inThisThread({ supervisor, settings, bufferTotalBytesMax, ...parts }: MediaParts): Media {
+  let ingest: ReturnType<typeof makeMedia>['ingest'] | undefined
+  const engine = supervisor.addEngine((reports) => {
+    const media = makeMedia({ ...settings, bufferTotalBytesMax }, { ...parts, reports })
+    ingest = media.ingest
+    return media.engine
+  })
+  return {
+    listen: (host, port, tls) => ingest!.listen(host, port, tls),
+    stopListening: () => ingest!.stopListening(),
+    async close() {
+      ingest!.close()
+      engine.close()
+    },
+    threadsReplaced: 0,
+    killThread: () => Promise.reject(new Error('there is no thread but this one')),
+  }
+}
+
+function inThreads(parts: MediaParts): Media {
+  const { threads: count, settings, bufferTotalBytesMax, logSettings, resolvesInMain } = parts
+  const threads = new MediaThreads({
+    ...parts,
+    count,
+    data: {
+      settings: { ...settings, bufferTotalBytesMax: Math.ceil(bufferTotalBytesMax / count) },
+      ...logSettings,
+      resolvesInMain,
+    },
+  })
+  return {
+    async listen(host, port, tls) {
+      const free = await freePort(host, port)
+      await threads.listen({ host, port: free, tls })
+      return { port: free, setSecureContext: (pair) => threads.renewCertificate(free, pair) }
+    },
+    stopListening: () => threads.stopListening(),
+    close: () => threads.close(),
+    get threadsReplaced() {
+      return threads.replaced
+    },
+    killThread: (index) => threads.kill(index),
+  }
+}
+
+/**
+ * Bound alone for a moment: a port that another program has would be shared with it, if that allows it, and half of all encoders would
+ * end up there. And 0 is chosen once, for all threads. @throws the error of listen.
+ */
+function freePort(host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen({ host, port }, () => {
+      const address = probe.address()
+      probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : port))
+    })
+  })
+}
