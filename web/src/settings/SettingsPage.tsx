@@ -1,3 +1,29 @@
+import { Title } from '@mantine/core'
+import { useEffect } from 'react'
+import { useAccount } from '../router.tsx'
+import { DeliveriesSection } from './DeliveriesSection.tsx'
+import { AboutSection, AddressesSection, LimitsSection } from './ServerSections.tsx'
+import styles from './SettingsPage.module.css'
+import { TokensSection } from './TokensSection.tsx'
+import { WebhooksSection } from './WebhooksSection.tsx'
+
+/** What belongs to an account as a whole, and what there is to know of the server. */
 export function SettingsPage() {
-  return <section aria-label="Settings" />
+  const account = useAccount()
+  useEffect(() => {
+    document.title = 'Settings · Stream Connect'
+  }, [])
+  return (
+    <div className={styles['page']}>
+      <Title order={1}>Settings</Title>
+      <TokensSection account={account} />
+      <WebhooksSection account={account} />
+      <DeliveriesSection account={account} />
+      <div className={styles['pair']}>
+        <AddressesSection />
+        <LimitsSection />
+      </div>
+      <AboutSection account={account} />
+    </div>
+  )
 }
