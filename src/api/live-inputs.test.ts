@@ -101,7 +101,7 @@ test('PUT changes what it names, null puts the default back, and nothing else is
   assert.deepEqual(await server.result('GET', path), disabled)
   assert.deepEqual((await server.result('PUT', path, { meta: { other: [1, null] } })).meta, { other: [1, null] })
   const reset = await server.call('PUT', path, { meta: null, enabled: null })
-  assert.deepEqual({ ...reset.body.result, modified: '' }, { ...created, meta: {}, modified: '' })
+  assert.deepEqual({ ...(reset.body.result as object), modified: '' }, { ...created, meta: {}, modified: '' })
   // That encoders are let in again is said.
   assert.deepEqual(
     reset.body.messages.map(({ source }) => source?.pointer),
