@@ -264,6 +264,7 @@ export const operations: Readonly<Record<string, Operation>> = {
     ...{ id: 'watchLiveInput', tag: 'Live inputs', summary: 'Watch what arrives at a live input' },
     description:
       'FLV over HTTP: metadata, sequence headers, the newest key frame, then everything as it arrives, untouched (Enhanced RTMP too), for as long as the broadcast goes on. A viewer who is too slow is taken forward to a key frame. Four at a time for each live input. 404 with code 11404: nothing is live.',
+    answer: 'FLV…',
   },
   ['POST /client/v4/user/sign_in_links']: {
     ...{
