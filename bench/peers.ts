@@ -11,22 +11,30 @@ import {
 import { nginxRtmpModule, programPath } from '../test/support/requirements.ts'
 import { startServer } from '../test/support/server.ts'
 import type { TestCa } from '../test/support/tls.ts'
+import { type LoadPrograms, startNullRelay, type Target } from './load.ts'
 import type { Work } from './works.ts'
 
 /** A server that relays, set up for one work. */
 export type Peer = AsyncDisposable & {
   readonly pids: readonly number[]
   /** Where the encoders publish. */
-  readonly targets: readonly { readonly url: string; readonly key: string }[]
-  /** What it counts as left out on purpose, where it tells. */
+  readonly targets: readonly Target[]
+  /** Messages that it says it has left out, since it was started; undefined where it does not tell. */
   readonly dropped?: () => Promise<number>
 }
 
-export type PeerName = 'stream-connect' | 'stream-connect (efficient)' | 'nginx-rtmp' | 'srs'
+export const peerNames = ['stream-connect', 'stream-connect, efficient', 'nginx-rtmp', 'SRS', 'send() loop'] as const
+export type PeerName = (typeof peerNames)[number]
 
 /** @param sinkPorts as many as the work has outputs per input. */
 export type StartPeer = (work: Work, sinkPorts: readonly number[], ca: TestCa | undefined) => Promise<Peer>
 
+const callsAtOnce = 10
+
+const targetsOf = (work: Work, port: number): readonly Target[] =>
+  Array.from({ length: work.inputs }, (_, index) => ({ port, app: 'live', key: `stream${index}` }))
+
+/** @param settings without STREAM_CONNECT_. */
 export function startOurs(settings: Readonly<Record<string, string>>): StartPeer {
   return async (work, sinkPorts, ca) => {
     const server = await startServer({
@@ -34,24 +42,28 @@ export function startOurs(settings: Readonly<Record<string, string>>): StartPeer
       ...(ca && { env: { NODE_EXTRA_CA_CERTS: ca.caPem } }),
       nodeArgs: process.env['BENCH_NODE_ARGS']?.split(' ') ?? [],
     })
-    const targets: { url: string; key: string }[] = []
-    const uids: string[] = []
-    for (let input = 0; input < work.inputs; input++) {
+    const makeInput = async (index: number): Promise<Target> => {
       const created = await server.createInput()
-      uids.push(created.uid)
-      targets.push({ url: server.rtmpUrl, key: created.rtmps.streamKey })
       for (const port of sinkPorts)
         await server.addOutput(created.uid, {
           url: `${work.tls ? 'rtmps://localhost' : 'rtmp://127.0.0.1'}:${port}/live`,
-          streamKey: `stream${input}`,
+          streamKey: `stream${index}`,
         })
+      return { port: server.ports.rtmp, app: 'live', key: created.rtmps.streamKey }
+    }
+    const targets: Target[] = []
+    while (targets.length < work.inputs) {
+      const count = Math.min(callsAtOnce, work.inputs - targets.length)
+      const first = targets.length
+      targets.push(...(await Promise.all(Array.from({ length: count }, (_, index) => makeInput(first + index)))))
     }
     return {
       pids: [server.program.pid],
       targets,
       async dropped() {
-        const outputs = (await server.outputs(uids[0]!)) as unknown as { health?: { droppedMessages: number } }[]
-        return outputs.reduce((sum, { health }) => sum + (health?.droppedMessages ?? 0), 0)
+        const text = await (await fetch(`${server.origin}/metrics`, { headers: { connection: 'close' } })).text()
+        const counts = text.matchAll(/^\w*output_dropped_messages_total\{[^}]*\} (\d+)$/gm)
+        return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
       },
       [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
@@ -97,10 +109,7 @@ rtmp { server { listen 127.0.0.1:${port}; chunk_size 4096; max_message 8M;
   await waitFor('nginx to listen', () => isListening(port))
   return {
     pids: started.map(({ pid }) => pid),
-    targets: Array.from({ length: work.inputs }, (_, index) => ({
-      url: `rtmp://127.0.0.1:${port}/live`,
-      key: `stream${index}`,
-    })),
+    targets: targetsOf(work, port),
     async [Symbol.asyncDispose]() {
       for (const program of started) await program.stop()
       await folder[Symbol.asyncDispose]()
@@ -124,14 +133,23 @@ vhost __defaultVhost__ { forward { enabled on; destination ${sinkPorts.map((sink
     await waitFor('SRS to listen', () => isListening(port))
     return {
       pids: [program.pid],
-      targets: Array.from({ length: work.inputs }, (_, index) => ({
-        url: `rtmp://127.0.0.1:${port}/live`,
-        key: `stream${index}`,
-      })),
+      targets: targetsOf(work, port),
       async [Symbol.asyncDispose]() {
         await program.stop()
         await folder[Symbol.asyncDispose]()
       },
+    }
+  }
+}
+
+/** The floor: what the kernel alone costs. It has no outputs that stall, and no TLS. */
+export function startSendLoop(programs: LoadPrograms): StartPeer {
+  return async (work, sinkPorts) => {
+    const relay = await startNullRelay(programs, sinkPorts)
+    return {
+      pids: [relay.pid],
+      targets: targetsOf(work, relay.port),
+      [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
     }
   }
 }

@@ -1,168 +1,143 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { cpus, release } from 'node:os'
 import { parseArgs } from 'node:util'
-import { testCa } from '../test/support/tls.ts'
-import { type PeerName, type StartPeer, startNginx, startOurs, startSrs } from './peers.ts'
-import { usageOfTree } from './proc.ts'
-import type { PublishersOrder } from './publishers.ts'
-import type { SinksOrder, SinksReport } from './sinks.ts'
-import { type Work, works } from './works.ts'
+import { type Capacity, findCapacity } from './capacity.ts'
+import { measureFlat } from './flat.ts'
+import { buildLoad, type LoadPrograms } from './load.ts'
+import { type Measurement, measure, type Timing } from './measure.ts'
+import { type PeerName, type StartPeer, startNginx, startOurs, startSendLoop, startSrs } from './peers.ts'
+import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
+import { capacityTable, percent, roundLine, workTable } from './tables.ts'
+import { type Work, type WorkId, works } from './works.ts'
 
 /**
- * npm run bench -- [--works A,B] [--rounds 3] [--seconds 20] [--peers stream-connect,nginx-rtmp]
+ * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 6] [--peers stream-connect,nginx-rtmp] [--quick]
+ *                  [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
+ * npm run bench -- --flat [--save]
  *
- * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios.
- * Encoders and destinations run in processes of their own, whose CPU is printed: they must not be what is measured.
+ * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios. SRS takes
+ * part when SRS_BIN names its binary. `--save` keeps the results in docs/performance/, from which `npm run bench:report` fills
+ * docs/performance.md. `--quick` is all works in a quarter of an hour.
  */
 const { values } = parseArgs({
   options: {
-    works: { type: 'string', default: 'A,G' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '20' },
+    works: { type: 'string', default: Object.keys(works).join(',') },
+    rounds: { type: 'string' },
+    seconds: { type: 'string' },
+    'warm-up': { type: 'string' },
     peers: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    flat: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
     settings: { type: 'string', default: '' },
+    'latency-mode': { type: 'string' },
+    'media-threads': { type: 'string' },
+    load: { type: 'string', default: 'native' },
   },
 })
 
-type Result = {
-  readonly cpuPerGb: number
-  readonly userPerGb: number
-  readonly systemPerGb: number
-  readonly p50: number
-  readonly p99: number
-  readonly max: number
-  readonly gaps: number
-  readonly dropped: number
-  readonly megabitsOut: number
-  readonly residentMb: number
-  readonly sinkShare: number
-  readonly publisherShare: number
+const rounds = Number(values.rounds ?? (values.quick ? 2 : 3))
+const timing: Timing = {
+  seconds: Number(values.seconds ?? (values.quick ? 6 : 15)),
+  warmUpSeconds: Number(values['warm-up'] ?? (values.quick ? 4 : 6)),
+}
+const capacityTiming = { stepInputs: values.quick ? 100 : 50, settleSeconds: 3, seconds: values.quick ? 5 : 8 }
+
+/** In a quick run a server is left out where it says nothing that another work does not say. */
+const quickPeers: Readonly<Record<WorkId, readonly PeerName[]>> = {
+  A: ['stream-connect', 'stream-connect, efficient', 'nginx-rtmp', 'SRS', 'send() loop'],
+  B: ['stream-connect', 'nginx-rtmp'],
+  C: ['stream-connect', 'nginx-rtmp', 'SRS', 'send() loop'],
+  D: ['stream-connect', 'nginx-rtmp'],
+  E: ['stream-connect', 'nginx-rtmp', 'SRS'],
+  F: ['stream-connect', 'nginx-rtmp'],
+  G: ['stream-connect', 'nginx-rtmp', 'SRS'],
 }
 
-const settings = Object.fromEntries(
-  values.settings
-    .split(',')
-    .filter(Boolean)
-    .map((pair) => pair.split('=')),
-)
-const peers = new Map<PeerName, StartPeer>([
-  ['stream-connect', startOurs(settings)],
-  ['stream-connect (efficient)', startOurs({ ...settings, LATENCY_MODE: 'efficient' })],
-  ['nginx-rtmp', startNginx],
-])
-const srs = process.env['SRS_BIN']
-if (srs !== undefined && existsSync(srs)) peers.set('srs', startSrs(srs))
+const settings: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    values.settings
+      .split(',')
+      .filter(Boolean)
+      .map((pair) => pair.split('=') as [string, string]),
+  ),
+  ...(values['latency-mode'] !== undefined && { LATENCY_MODE: values['latency-mode'] }),
+  ...(values['media-threads'] !== undefined && { MEDIA_THREADS: values['media-threads'] }),
+}
 
-const wanted = values.peers?.split(',') ?? [...peers.keys()]
-const seconds = Number(values.seconds)
+await using programs = await buildLoad(values.load === 'node' ? 'node' : 'native')
+const about = circumstances('bench')
+print(`${about.taken}  ${about.machine}`)
 print(
-  `${new Date().toISOString()}  ${cpus().length} x ${cpus()[0]?.model.trim()}  Linux ${release()}  Node ${process.version}`,
+  Object.entries(about.versions)
+    .map((pair) => pair.join(' '))
+    .join(', '),
 )
-for (const id of values.works.split(',')) {
-  const work = works.find((one) => one.id === id)
-  if (work === undefined) throw new Error(`there is no work ${id}`)
-  print(`\n${work.id}: ${work.title}`)
-  const results = new Map<string, Result[]>()
-  for (let round = 0; round < Number(values.rounds); round++)
+if (values.flat) await runFlat()
+else await runWorks()
+
+async function runWorks(): Promise<void> {
+  const all = peersFor(programs)
+  for (const id of values.works.split(',')) {
+    if (!(id in works)) throw new Error(`there is no work ${id}`)
+    const work: Work = works[id as WorkId]
+    const asked = values.peers?.split(',') ?? (values.quick ? quickPeers[id as WorkId] : [...all.keys()])
+    const taking = [...all].filter(([name]) => asked.includes(name) && canDo(name, work))
+    print(`\n${work.id}: ${work.title}`)
+    if (id === 'E') await runCapacity(work, taking)
+    else await runWork(work, taking)
+  }
+}
+
+async function runWork(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
+  const results: Partial<Record<PeerName, Measurement[]>> = {}
+  for (let round = 1; round <= rounds; round++)
     for (const [name, start] of peers) {
-      if (!wanted.includes(name) || (name === 'srs' && work.tls)) continue
-      const result = await measure(work, start)
-      results.set(name, [...(results.get(name) ?? []), result])
-      print(`  round ${round + 1}  ${line(name, result)}`)
+      const measured = await measure(work, start, programs, timing)
+      results[name] = [...(results[name] ?? []), measured]
+      print(`  round ${round}  ${roundLine(name, measured)}`)
     }
-  const base = results.get('nginx-rtmp')
-  print('  medians')
-  for (const [name, all] of results) {
-    const middle = median(all)
-    const ratio = base === undefined ? '' : `   ${(middle.cpuPerGb / median(base).cpuPerGb).toFixed(2)} of nginx-rtmp`
-    print(`           ${line(name, middle)}${ratio}`)
+  const result: WorkResult = { ...circumstances('bench'), work, timing, load: programs.kind, peers: results }
+  print(workTable(result))
+  const kept = readResults('works')
+  if (values.save) writeResults('works', { ...kept, works: { ...kept?.works, [work.id]: result } })
+}
+
+async function runCapacity(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
+  const capacities: Capacity[] = []
+  for (const [name, start] of peers) {
+    if (name === 'send() loop') continue
+    const found = await findCapacity(name, work, start, programs, capacityTiming, (step) =>
+      print(
+        `  ${name.padEnd(25)} ${step.inputs} inputs: ${step.why || 'kept'}; delay ${step.delayMs.p50}/${step.delayMs.p99}/${step.delayMs.max} ms, core ${percent(step.cpuShare)}, encoders ${percent(step.publishersShare)} (late p99 ${step.latenessMs.p99} ms), sinks ${percent(step.sinksShare)}, machine idle ${percent(step.idleOfMachine)}`,
+      ),
+    )
+    capacities.push(found)
   }
+  print(capacityTable(capacities))
+  const kept = readResults('works')
+  const capacity = { ...circumstances('bench'), work, peers: capacities }
+  if (values.save) writeResults('works', { works: {}, ...kept, capacity })
 }
 
-async function measure(work: Work, start: StartPeer): Promise<Result> {
-  const sinks = fork(new URL('./sinks.ts', import.meta.url))
-  const publishers = fork(new URL('./publishers.ts', import.meta.url))
-  const ca = work.tls ? await testCa() : undefined
-  try {
-    const order: SinksOrder = { ports: work.outputs, ...(ca && { tls: await ca.serverCert('localhost') }) }
-    const ports = await ask<number[]>(sinks, order)
-    await using peer = await start(work, ports, ca)
-    const publish: PublishersOrder = { targets: peer.targets, kbps: work.kbps, fps: work.fps }
-    await ask(publishers, publish)
-    const total = work.inputs * work.outputs
-    for (let waited = 0; (await ask<number>(sinks, 'count')) < total; waited += 500) {
-      if (waited > 60_000) throw new Error(`only ${await ask<number>(sinks, 'count')} of ${total} outputs came up`)
-      await sleep(500)
-    }
-    if (work.stalled > 0) await ask(sinks, { stall: work.stalled })
-    // Everybody has caught up and the optimiser has seen the code.
-    await sleep(work.stalled > 0 ? 12_000 : 8_000)
-    await ask(sinks, 'measure')
-    const publisherBefore = usageOfTree(publishers.pid!)
-    const before = peer.pids.map(usageOfTree)
-    await sleep(seconds * 1000)
-    const after = peer.pids.map(usageOfTree)
-    const report = await ask<SinksReport>(sinks, 'report')
-    const publisherAfter = usageOfTree(publishers.pid!)
-    const gigabytes = report.bytes / 1e9
-    const sum = (pick: (usage: ReturnType<typeof usageOfTree>) => number) =>
-      after.reduce((total, usage, index) => total + pick(usage) - pick(before[index]!), 0)
-    const user = sum((usage) => usage.userSeconds)
-    const system = sum((usage) => usage.systemSeconds)
-    return {
-      cpuPerGb: (user + system) / gigabytes,
-      userPerGb: user / gigabytes,
-      systemPerGb: system / gigabytes,
-      ...report.delayMs,
-      gaps: report.gaps,
-      dropped: (await peer.dropped?.()) ?? 0,
-      megabitsOut: (report.bytes * 8) / 1e6 / seconds,
-      residentMb: after.reduce((total, usage) => total + usage.residentBytes, 0) / 1e6,
-      sinkShare: report.cpuSeconds / seconds,
-      publisherShare:
-        (publisherAfter.userSeconds +
-          publisherAfter.systemSeconds -
-          publisherBefore.userSeconds -
-          publisherBefore.systemSeconds) /
-        seconds,
-    }
-  } finally {
-    sinks.kill('SIGKILL')
-    publishers.kill('SIGKILL')
-    await ca?.[Symbol.asyncDispose]()
-  }
+async function runFlat(): Promise<void> {
+  const { outputs, inputs } = await measureFlat(startOurs(settings), programs, timing, print)
+  if (values.save) writeResults('flat', { ...circumstances('bench'), timing, outputs, inputs })
 }
 
-function ask<Answer>(child: ChildProcess, question: unknown): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    child.once('message', (answer) => resolve(answer as Answer))
-    child.once('exit', () => reject(new Error('a process of the bench has ended')))
-    child.send(question as string)
-  })
+function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
+  const peers = new Map<PeerName, StartPeer>([['stream-connect', startOurs(settings)]])
+  if (!('LATENCY_MODE' in settings))
+    peers.set('stream-connect, efficient', startOurs({ ...settings, LATENCY_MODE: 'efficient' }))
+  peers.set('nginx-rtmp', startNginx)
+  const srs = process.env['SRS_BIN']
+  if (srs !== undefined && existsSync(srs)) peers.set('SRS', startSrs(srs))
+  if (load.kind === 'native') peers.set('send() loop', startSendLoop(load))
+  return peers
 }
 
-function median(results: readonly Result[]): Result {
-  const keys = Object.keys(results[0]!) as (keyof Result)[]
-  const middle = (key: keyof Result) =>
-    results.map((one) => one[key]).sort((a, b) => a - b)[Math.floor(results.length / 2)]!
-  return Object.fromEntries(keys.map((key) => [key, middle(key)])) as unknown as Result
-}
-
-function line(name: string, one: Result): string {
-  return [
-    name.padEnd(27),
-    `${one.cpuPerGb.toFixed(3)} CPU-s/GB (${one.userPerGb.toFixed(2)} user, ${one.systemPerGb.toFixed(2)} system)`,
-    `delay ${one.p50.toFixed(1)}/${one.p99.toFixed(1)}/${one.max.toFixed(0)} ms`,
-    `${one.megabitsOut.toFixed(0)} Mbit/s`,
-    `${one.residentMb.toFixed(0)} MB`,
-    `gaps ${one.gaps}, dropped ${one.dropped}`,
-    `(sinks ${(one.sinkShare * 100).toFixed(0)} %, encoders ${(one.publisherShare * 100).toFixed(0)} % of a core)`,
-  ].join('  ')
-}
-
-function sleep(durationMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, durationMs))
+function canDo(name: PeerName, work: Work): boolean {
+  if (name === 'SRS') return !work.tls
+  return name !== 'send() loop' || (!work.tls && work.stalled === 0)
 }
 
 function print(text: string): void {

@@ -1,65 +1,84 @@
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { type Destination, type DestinationConnection, startDestination } from '../test/support/destination.ts'
+import type { Quantiles, SinksReport } from './load.ts'
 
 /**
- * The destinations of a bench, in a process of their own. Counts bytes and messages of every connection, checks their numbers, and takes
- * the added delay at one of them.
+ * The destinations of a bench, for RTMPS and where there is no C compiler: sinks.ts PORTS [CERT KEY]. Answers the questions of
+ * bench/load/sinks.c.
  */
-export type SinksOrder = {
-  readonly ports: number
-  readonly tls?: { readonly cert: string; readonly key: string }
-}
-export type SinksReport = {
-  readonly bytes: number
-  readonly connections: number
-  readonly gaps: number
-  readonly delayMs: { readonly p50: number; readonly p99: number; readonly max: number }
-  readonly cpuSeconds: number
-}
-
-let destinations: Destination[] = []
-let since = { bytes: 0, gaps: 0, cpu: 0 }
+const [ports = '1', certFile, keyFile] = process.argv.slice(2)
+const tls =
+  certFile !== undefined && keyFile !== undefined
+    ? { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
+    : undefined
+const destinations: readonly Destination[] = await Promise.all(
+  Array.from({ length: Number(ports) }, () =>
+    startDestination({ recording: 'counts', app: 'live', ...(tls && { tls }) }),
+  ),
+)
+const stalled = new Set<DestinationConnection>()
+let since = { bytes: 0, messages: 0, gaps: 0, missing: 0, cpu: 0 }
 
 const connections = (): DestinationConnection[] => destinations.flatMap(({ connections: all }) => all)
-const bytesOf = (all: readonly DestinationConnection[]): number =>
-  all.reduce((sum, { counts }) => sum + counts.bytes, 0)
-const gapsOf = (all: readonly DestinationConnection[]): number =>
-  all.reduce((sum, { ledger }) => sum + ledger.gaps.length, 0)
+const publishing = (): DestinationConnection[] => destinations.flatMap(({ publishing: all }) => all)
 const cpu = (): number => {
   const { user, system } = process.cpuUsage()
   return (user + system) / 1e6
 }
-
-process.on('disconnect', () => process.exit(0))
-process.on('message', async (order: SinksOrder | 'measure' | 'report' | 'count' | { stall: number }) => {
-  if (order === 'count') process.send?.(destinations.reduce((sum, one) => sum + one.publishing.length, 0))
-  else if (order === 'measure') {
-    for (const { ledger } of connections()) ledger.delaysMs.length = 0
-    since = { bytes: bytesOf(connections()), gaps: gapsOf(connections()), cpu: cpu() }
-    process.send?.('measuring')
-  } else if (order === 'report') {
-    const all = connections()
-    const reading = all.find(({ ledger }) => ledger.delaysMs.length > 0)
-    const report: SinksReport = {
-      bytes: bytesOf(all) - since.bytes,
-      connections: all.length,
-      gaps: gapsOf(all) - since.gaps,
-      delayMs: {
-        p50: reading?.ledger.delayMs(0.5) ?? Number.NaN,
-        p99: reading?.ledger.delayMs(0.99) ?? Number.NaN,
-        max: reading?.ledger.delayMs(1) ?? Number.NaN,
-      },
-      cpuSeconds: cpu() - since.cpu,
-    }
-    process.send?.(report)
-  } else if (typeof order === 'object' && 'stall' in order) {
-    for (const one of destinations.flatMap(({ publishing }) => publishing).slice(-order.stall)) one.stopReading()
-    process.send?.('stalled')
-  } else if (typeof order === 'object') {
-    destinations = await Promise.all(
-      Array.from({ length: order.ports }, () =>
-        startDestination({ recording: 'counts', app: 'live', ...(order.tls && { tls: order.tls }) }),
-      ),
-    )
-    process.send?.(destinations.map(({ port }) => port))
-  }
+const sumOf = (of: (connection: DestinationConnection) => number): number =>
+  connections().reduce((sum, connection) => sum + of(connection), 0)
+const totals = (): typeof since => ({
+  bytes: sumOf(({ counts }) => counts.bytes),
+  messages: sumOf(({ counts }) => counts.video + counts.audio),
+  gaps: sumOf(({ ledger }) => ledger.gaps.length),
+  missing: sumOf(({ ledger }) => ledger.gaps.reduce((sum, { last, next }) => sum + Math.max(0, next - last - 1), 0)),
+  cpu: cpu(),
 })
+
+function quantilesOf(delaysMs: readonly number[]): Quantiles {
+  const sorted = Float64Array.from(delaysMs).sort()
+  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0
+  return { p50: at(0.5), p99: at(0.99), max: at(1) }
+}
+
+function report(): SinksReport {
+  const now = totals()
+  const reading = connections().filter((connection) => !stalled.has(connection))
+  return {
+    bytes: now.bytes - since.bytes,
+    messages: now.messages - since.messages,
+    gaps: now.gaps - since.gaps,
+    missing: now.missing - since.missing,
+    connections: connections().length,
+    publishing: publishing().length,
+    cpuSeconds: now.cpu - since.cpu,
+    delayMs: quantilesOf(reading.flatMap(({ ledger }) => ledger.delaysMs)),
+    oneDelayMs: quantilesOf(reading.find(({ ledger }) => ledger.delaysMs.length > 0)?.ledger.delaysMs ?? []),
+  }
+}
+
+function answer(line: string): unknown {
+  const stall = /^stall (\d+)$/.exec(line)?.[1]
+  if (stall !== undefined) {
+    for (const connection of publishing().slice(-Number(stall))) {
+      stalled.add(connection)
+      connection.stopReading()
+    }
+    return {}
+  }
+  if (line === 'measure') {
+    for (const { ledger } of connections()) ledger.delaysMs.length = 0
+    since = totals()
+    return {}
+  }
+  return line === 'report' ? report() : { publishing: publishing().length }
+}
+
+const say = (value: unknown): void => {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+createInterface({ input: process.stdin })
+  .on('line', (line) => say(answer(line)))
+  .on('close', () => process.exit(0))
+say({ ports: destinations.map(({ port }) => port) })

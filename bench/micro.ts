@@ -1,0 +1,1 @@
+export type MicroResult = { readonly name: string }
