@@ -38,6 +38,9 @@ export const messageFlags = {
  */
 const entryBytes = 64
 const headerChangeBytes = 768
+/** An entry of the index as it is: three numbers of eight bytes, three of one, and one more of eight for a key frame. */
+const indexEntryBytes = 35
+const smallestIndex = 256
 
 /** A delta of 0xFFFFFF or more would need an extended timestamp, which the shared bytes never have. */
 const sharedDeltaMax = 0xfffffe
@@ -75,7 +78,7 @@ export class MediaLog implements Trimmable {
   #end = 0
 
   // The index: a ring, entry of sequence s at s & mask.
-  #capacity = 256
+  #capacity = smallestIndex
   #positions = new Float64Array(this.#capacity)
   #timestamps = new Float64Array(this.#capacity)
   #predecessors = new Float64Array(this.#capacity)
@@ -106,6 +109,7 @@ export class MediaLog implements Trimmable {
     this.#pool = pool
     this.#limits = limits
     pool.register(this)
+    pool.charge(this.#capacity * indexEntryBytes)
   }
 
   get firstSequence(): number {
@@ -224,7 +228,7 @@ export class MediaLog implements Trimmable {
     headers?: MediaHeaders,
   ): number {
     const sequence = this.#nextSequence
-    if (sequence - this.#firstSequence === this.#capacity) this.#growIndex()
+    if (sequence - this.#firstSequence === this.#capacity) this.#resizeIndex(this.#capacity * 2)
     const predecessor = this.#newestTimestampOnLane[lane]!
     const isEarlier = timestamp < predecessor // false for the first of a lane, whose predecessor is NaN
     const time = isEarlier ? predecessor : timestamp
@@ -252,7 +256,7 @@ export class MediaLog implements Trimmable {
       // The bytes of this message stand for the new header's: it was the one that changed.
       const bytes = headerChangeBytes + body.length
       this.#headerChanges.push({ sequence, headers, bytes })
-      this.#headerBytes += bytes
+      this.#addHeaderBytes(bytes)
     }
 
     this.#writeHeader(sequence, chunkStreamOf(lane), delta, body.length, type)
@@ -324,7 +328,11 @@ export class MediaLog implements Trimmable {
     const gone = countWhile(this.#keys, (sequence) => sequence < first)
     this.#keys.splice(0, gone)
     const later = countWhile(this.#headerChanges, ({ sequence }) => sequence <= first)
-    for (const { bytes } of this.#headerChanges.splice(0, Math.max(0, later - 1))) this.#headerBytes -= bytes
+    for (const { bytes } of this.#headerChanges.splice(0, Math.max(0, later - 1))) this.#addHeaderBytes(-bytes)
+    // After a flood of tiny messages its index would stay for hours.
+    let capacity = this.#capacity
+    while (capacity > smallestIndex && (this.#nextSequence - first) * 4 < capacity) capacity /= 2
+    if (capacity < this.#capacity) this.#resizeIndex(capacity)
     const oldest = this.#slabs.shift()!
     this.#pool.release(oldest)
   }
@@ -332,6 +340,8 @@ export class MediaLog implements Trimmable {
   /** Lets everything go. Cursors must have left. */
   close(): void {
     this.#pool.unregister(this)
+    this.#pool.charge(-this.#capacity * indexEntryBytes)
+    this.#addHeaderBytes(-this.#headerBytes)
     this.#slice = undefined
     this.#sliceSlab = undefined
     for (const slab of this.#slabs.splice(0)) this.#pool.release(slab)
@@ -411,21 +421,28 @@ export class MediaLog implements Trimmable {
     }
   }
 
-  #growIndex(): void {
+  #addHeaderBytes(bytes: number): void {
+    this.#headerBytes += bytes
+    this.#pool.charge(bytes)
+  }
+
+  /** @param capacity a power of two with room for all entries. */
+  #resizeIndex(capacity: number): void {
     const before = this.#capacity
-    const capacity = before * 2
-    const grow = <T extends Float64Array | Uint8Array>(old: T, fresh: T): T => {
-      for (let sequence = this.#firstSequence; sequence < this.#nextSequence; sequence++)
+    const move = <T extends Float64Array | Uint8Array>(old: T, fresh: T): T => {
+      // The one that is being written counts, too: a slab for it may have cost an old one, and that a smaller index.
+      for (let sequence = this.#firstSequence; sequence <= this.#nextSequence; sequence++)
         fresh[sequence & (capacity - 1)] = old[sequence & (before - 1)]!
       return fresh
     }
-    this.#positions = grow(this.#positions, new Float64Array(capacity))
-    this.#timestamps = grow(this.#timestamps, new Float64Array(capacity))
-    this.#predecessors = grow(this.#predecessors, new Float64Array(capacity))
-    this.#lanes = grow(this.#lanes, new Uint8Array(capacity))
-    this.#flags = grow(this.#flags, new Uint8Array(capacity))
-    this.#types = grow(this.#types, new Uint8Array(capacity))
+    this.#positions = move(this.#positions, new Float64Array(capacity))
+    this.#timestamps = move(this.#timestamps, new Float64Array(capacity))
+    this.#predecessors = move(this.#predecessors, new Float64Array(capacity))
+    this.#lanes = move(this.#lanes, new Uint8Array(capacity))
+    this.#flags = move(this.#flags, new Uint8Array(capacity))
+    this.#types = move(this.#types, new Uint8Array(capacity))
     this.#capacity = capacity
+    this.#pool.charge((capacity - before) * indexEntryBytes)
   }
 }
 

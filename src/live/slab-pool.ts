@@ -20,26 +20,40 @@ export type Slab = {
 export interface Trimmable {
   /** Slabs that the log could give up now. */
   readonly spareSlabs: number
+  /** What it takes up: slabs, index and headers. */
+  readonly bytes: number
   /** Lets the oldest slab go. */
   trimOldestSlab(): void
 }
 
 /** Slabs kept for later use when nobody needs them: 16 MiB, what 50 s of a 3 Mbit/s feed needs. */
 const idleSlabsMax = 64
+/**
+ * Slabs that go for each one that is taken. One does, where messages have an ordinary size; of tiny ones a slab has an index of several
+ * times its own size. And a slab that an output still needs frees nothing when it goes.
+ */
+const trimsMax = 8
 
 export class SlabPool {
-  readonly #slabsMax: number
+  readonly #bytesMax: number
   readonly #idle: Slab[] = []
   readonly #logs = new Set<Trimmable>()
   #inUse = 0
+  #bytesBeside = 0
 
-  /** @param bytesMax memory of all logs together (BUFFER_TOTAL_MB); the longest log gives way first. */
+  /** @param bytesMax memory of all logs together (BUFFER_TOTAL_MB); the one that takes up most gives way first. */
   constructor(bytesMax: number) {
-    this.#slabsMax = Math.max(4, Math.floor(bytesMax / slabBytes))
+    this.#bytesMax = Math.max(4 * slabBytes, bytesMax)
   }
 
+  /** Slabs, and what the logs have beside them. */
   get bytesInUse(): number {
-    return this.#inUse * slabBytes
+    return this.#inUse * slabBytes + this.#bytesBeside
+  }
+
+  /** A log's index and headers have grown by so many bytes, or shrunk. */
+  charge(bytes: number): void {
+    this.#bytesBeside += bytes
   }
 
   register(log: Trimmable): void {
@@ -52,7 +66,8 @@ export class SlabPool {
 
   /** A slab with one reference, the caller's. */
   take(position: number, firstSequence: number): Slab {
-    if (this.#inUse >= this.#slabsMax) this.#trimLongest()
+    for (let trims = 0; trims < trimsMax && this.bytesInUse + slabBytes > this.#bytesMax; trims++)
+      if (!this.#trimLargest()) break
     this.#inUse++
     const slab = this.#idle.pop() ?? {
       bytes: Buffer.allocUnsafeSlow(slabBytes),
@@ -72,9 +87,11 @@ export class SlabPool {
     if (this.#idle.length < idleSlabsMax) this.#idle.push(slab)
   }
 
-  #trimLongest(): void {
-    let longest: Trimmable | undefined
-    for (const log of this.#logs) if (log.spareSlabs > (longest?.spareSlabs ?? 0)) longest = log
-    longest?.trimOldestSlab()
+  /** @returns whether there was one that could give something up. */
+  #trimLargest(): boolean {
+    let largest: Trimmable | undefined
+    for (const log of this.#logs) if (log.spareSlabs > 0 && log.bytes > (largest?.bytes ?? 0)) largest = log
+    largest?.trimOldestSlab()
+    return largest !== undefined
   }
 }
