@@ -5,7 +5,11 @@ import type { LiveInputId } from '../model/id.ts'
 import { figuresSubject } from '../model/status.ts'
 import { listInfo } from './schemas.ts'
 
-type Item = { readonly uid: string; readonly meta: { readonly name?: string }; readonly status?: unknown }
+type Item = {
+  readonly uid: string
+  readonly meta: { readonly name?: string; summary?: object }
+  readonly status?: unknown
+}
 type List = { readonly result: Item[]; readonly result_info?: { count: number; total_count: number; cursor?: string } }
 
 async function list(server: ApiFixture, query: Record<string, string>): Promise<List> {
@@ -84,7 +88,7 @@ test('counts go with all other parameters', async () => {
   assert.equal(liveInputs[0]?.meta.name, 'a')
 })
 
-test('status and health are included where they are asked for', async () => {
+test('status, health and a summary are included where they are asked for', async () => {
   await using server = await withInputs(['a'])
   const [bare] = (await list(server, { sort: 'name' })).result
   assert.ok(bare !== undefined && !('status' in bare) && !('health' in bare))
@@ -96,6 +100,15 @@ test('status and health are included where they are asked for', async () => {
   const [both] = (await list(server, { include: 'status,health' })).result
   assert.deepEqual(both, { ...bare, status: null, health: input })
   assert.deepEqual((await list(server, { include: 'health' })).result, [{ ...bare, health: input }])
+  for (const enabled of [true, true, false])
+    await server.call('POST', `${inputsPath}/${inputId}/outputs`, {
+      url: 'rtmp://203.0.113.1/live',
+      streamKey: 'k',
+      enabled,
+    })
+  const [brief] = (await list(server, { include: 'summary' })).result
+  assert.deepEqual(brief?.summary, { status: null, outputs: 3, outputsEnabled: 2 })
+  assert.equal('status' in brief, false)
 })
 
 test('what no parameter can be is refused, each by its name', async () => {

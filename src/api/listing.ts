@@ -13,12 +13,12 @@ const cursorLengthMax = 1_000
 /** So that the cursor, which holds it in base64, is short enough for a url. */
 const namePlaceLengthMax = 100
 const sorts = ['created', '-created', 'modified', '-modified', 'name', '-name'] as const
-const extras = ['status', 'health'] as const
+const extras = ['status', 'health', 'summary'] as const
 type Sort = (typeof sorts)[number]
 
 const sortMend = `Must be one of ${sorts.join(', ')}; a "-" puts the greatest first.`
 const limitMend = `Must be a whole number from 1 to ${limitMax}.`
-const includeMend = 'Must be status, health, or both, joined by a comma.'
+const includeMend = 'Must be status, health or summary, or some of them joined by commas.'
 
 export const listQuery = z.object({
   include_counts: z.enum(['true', 'false', '1', '0'], { error: 'Must be true or false.' }).optional(),
@@ -42,7 +42,7 @@ export const listQuery = z.object({
     .optional(),
   include: z
     .string({ error: includeMend })
-    .regex(/^(status|health)(,(status|health))*$/, { error: includeMend })
+    .regex(/^(status|health|summary)(,(status|health|summary))*$/, { error: includeMend })
     .optional(),
 })
 export type ListQuery = z.output<typeof listQuery>

@@ -232,9 +232,8 @@ const moment = z.object({
   step: z.enum(connectingSteps).optional(),
   nextAttemptAt: z.iso.datetime().optional(),
 })
-const status = z
-  .object({ current: moment.extend({ statusLastSeen: z.iso.datetime() }), history: z.array(moment).readonly() })
-  .nullable()
+const currentMoment = moment.extend({ statusLastSeen: z.iso.datetime() })
+const status = z.object({ current: currentMoment, history: z.array(moment).readonly() }).nullable()
 
 const lastError = z.object({ code: z.string(), message: z.string(), at: z.iso.datetime() })
 const warning = z.object({ code: z.string(), message: z.string() })
@@ -317,9 +316,11 @@ export const liveInputItem = z.strictObject({
   meta: z.record(z.string(), z.json()),
   deleteRecordingAfterDays: z.number().nullable(),
   enabled: z.boolean(),
-  /** Both only where `include` asks for them. */
+  /** Only where `include` asks for them. */
   status: status.optional(),
   health: inputHealth.optional(),
+  /** What a list shows: the state without its history, which a thousand inputs are heavy with, and how many outputs there are. */
+  summary: z.strictObject({ status: currentMoment.nullable(), outputs: z.int(), outputsEnabled: z.int() }).optional(),
 })
 export type WireLiveInputItem = z.output<typeof liveInputItem>
 

@@ -45,7 +45,7 @@ export class Wire {
   }
 
   /** @param included what else the item shall hold. */
-  liveInputItem(input: LiveInput, included?: ReadonlySet<'status' | 'health'>): WireLiveInputItem {
+  liveInputItem(input: LiveInput, included?: ReadonlySet<'status' | 'health' | 'summary'>): WireLiveInputItem {
     const health = included?.has('health') ? this.#figures.ofInput(input.uid) : undefined
     return {
       uid: input.uid,
@@ -57,6 +57,15 @@ export class Wire {
       enabled: input.enabled,
       ...(included?.has('status') && { status: this.#projection.status(input.uid)?.status ?? null }),
       ...(health && { health }),
+      ...(included?.has('summary') && { summary: this.#summary(input) }),
+    }
+  }
+
+  #summary({ uid, outputs }: LiveInput): NonNullable<WireLiveInputItem['summary']> {
+    return {
+      status: this.#projection.status(uid)?.status.current ?? null,
+      outputs: outputs.length,
+      outputsEnabled: outputs.filter(({ enabled }) => enabled).length,
     }
   }
 
