@@ -156,3 +156,19 @@ test('a feed that has come through this very input is refused, and takes nothing
   relayed.send(key, 0)
   assert.deepEqual([own.cuts, relayed.cuts], [['publisher_replaced'], []])
 })
+
+test('a second encoder that sends nothing is cut after 30 s; one that sends and has no key frame is waited for', () => {
+  const { clock, session } = setUp(30_000)
+  const first = encoder(session)
+  first.send(header, 0)
+  const second = encoder(session)
+  for (let ms = 0; ms < 60_000; ms += 1_000) {
+    first.send(ms === 0 ? key : frame, ms)
+    if (ms < 20_000) second.send(frame, ms)
+    if (ms === 45_000) assert.deepEqual(second.cuts, [])
+    clock.advance(1_000)
+    session.tick()
+  }
+  assert.equal(second.cuts[0], 'publisher_idle')
+  assert.deepEqual(first.cuts, [])
+})

@@ -38,6 +38,8 @@ export type InputParts = OutputParts & {
 
 /** Without media for so long, a publisher has vanished, even if its socket is still there. */
 const silenceMs = 5_000
+/** A second encoder waits for its key frame for as long as it sends; with nothing at all it is cut after so long. */
+const candidateSilenceMs = 30_000
 /** At the end of a broadcast, an output that is behind has so long to send the rest. */
 const drainMs = 5_000
 /** Takeovers by encoders that both live: the third one in this time is refused, or they would fight for ever. */
@@ -171,6 +173,9 @@ export class InputSession {
       this.#hold()
     else if (this.#state.name === 'held' && publisher?.feed.admitted && now - publisher.lastMediaMs < 1_000)
       this.#connect()
+    const candidate = this.#candidate
+    if (candidate !== undefined && now - candidate.lastMediaMs >= candidateSilenceMs)
+      candidate.publisher.cut('publisher_idle')
     if (this.#broadcast === undefined || this.#health === undefined) return undefined
     for (const output of this.#outputs.values()) output.tick(now)
     this.#health.tick(now)
