@@ -7,8 +7,9 @@ import { listInfo } from './schemas.ts'
 
 type Item = {
   readonly uid: string
-  readonly meta: { readonly name?: string; summary?: object }
+  readonly meta: { readonly name?: string }
   readonly status?: unknown
+  readonly summary?: object
 }
 type List = { readonly result: Item[]; readonly result_info?: { count: number; total_count: number; cursor?: string } }
 
