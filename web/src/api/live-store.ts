@@ -30,6 +30,8 @@ export type Totals = {
   readonly outputsUp: number
   readonly egressKbps: number
 }
+/** Of all live inputs of the account. */
+export type Sum = { readonly inputs: number; readonly ingressKbps: number; readonly egressKbps: number }
 export type OutputNow = { readonly status: WireStatus; readonly lastError?: LastError }
 
 /** `since`: when it was last heard of, milliseconds since 1970. */
@@ -64,6 +66,8 @@ export class LiveStore {
   readonly #histories = new Map<string, BitrateHistory>()
   /** Inputs whose pages are open, with how many look at each. */
   readonly #watched = new Map<string, number>()
+  #sum: { readonly sum: Sum; readonly atMs: number } | undefined
+  #statesVersion = 0
   #account: string | undefined
   #source: EventSource | undefined
   #connection: Connection = { name: 'connecting' }
@@ -89,6 +93,7 @@ export class LiveStore {
     this.#inputs.clear()
     this.#outputs.clear()
     this.#totals.clear()
+    this.#sum = undefined
     this.#figures.clear()
     this.#histories.clear()
     this.#hasGap = false
@@ -134,7 +139,11 @@ export class LiveStore {
   inputHealth = (input: string): InputHealth | undefined => this.#figures.get(input)?.figures.input
   outputHealth = (input: string, output: string): OutputHealth | undefined =>
     this.#figures.get(input)?.figures.outputs[output]
-  /** Kept while the page is open. `key` is an id of a live input or of an output. */
+  /** Of all live inputs together; undefined while nothing is heard. */
+  sum = (): Sum | undefined => this.#sum?.sum
+  /** Changes with the state of any live input: for who sorts by it. */
+  statesVersion = (): number => this.#statesVersion
+  /** Kept while the page is open. `id` is an id of a live input or of an output. */
   history = (id: string): BitrateHistory | undefined => this.#histories.get(id)
   /** When the server was last heard of. */
   heardAt = (): number => this.#heardAtMs
@@ -244,8 +253,9 @@ export class LiveStore {
     this.#inputs.set(inputId, status)
     if (status.current.state === 'disconnected' && status.current.reason !== 'reconnecting')
       this.#totals.delete(inputId)
+    this.#statesVersion++
     this.#tell(inputId)
-    this.#tell('inputs')
+    this.#tell('states')
   }
 
   #takeOutput({ outputId, status, lastError }: OutputStateEvent): void {
@@ -268,7 +278,8 @@ export class LiveStore {
         this.#totals.delete(id)
         this.#tell(id)
       }
-    this.#tell('inputs')
+    this.#sum = { sum: sumOf(all), atMs }
+    this.#tell('totals')
   }
 
   #takeFigures(figures: InputFigures): void {
@@ -293,11 +304,11 @@ export class LiveStore {
 
   /** Figures that nothing has renewed are of a broadcast that is over, or of a server that is away: they are shown no more. */
   #forgetOld(now: number): void {
-    for (const [id, { atMs }] of this.#totals)
-      if (now - atMs > freshMs && this.#totals.delete(id)) {
-        this.#tell(id)
-        this.#tell('inputs')
-      }
+    for (const [id, { atMs }] of this.#totals) if (now - atMs > freshMs && this.#totals.delete(id)) this.#tell(id)
+    if (this.#sum !== undefined && now - this.#sum.atMs > freshMs) {
+      this.#sum = undefined
+      this.#tell('totals')
+    }
     for (const [id, { figures, atMs }] of this.#figures)
       if (now - atMs > freshMs && this.#figures.delete(id))
         for (const key of [id, ...Object.keys(figures.outputs)]) this.#tell(key)
@@ -314,6 +325,15 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+function sumOf(all: readonly Totals[]): Sum {
+  let [ingressKbps, egressKbps] = [0, 0]
+  for (const totals of all) {
+    ingressKbps += totals.bitrateKbps
+    egressKbps += totals.egressKbps
+  }
+  return { inputs: all.length, ingressKbps, egressKbps }
 }
 
 function isSame(a: Totals | undefined, b: Totals): a is Totals {

@@ -2,11 +2,13 @@ import { useEffect, useSyncExternalStore } from 'react'
 import type { WireLiveInput } from '../../../src/api/schemas.ts'
 import type { InputHealth, OutputHealth } from '../../../src/model/status.ts'
 import type { BitratePoint } from './bitrate-history.ts'
-import { type Connection, LiveStore, type OutputNow, type Totals } from './live-store.ts'
+import { type Connection, LiveStore, type OutputNow, type Sum, type Totals } from './live-store.ts'
 import { probeSession } from './session.ts'
 
 /** Of a live input or of an output, as it is listed; what events tell has the same form. */
 export type Status = NonNullable<WireLiveInput['status']>
+/** The same without what was before: all that a list has. */
+export type Current = Status['current']
 
 /** The one store of the page. */
 export const live = new LiveStore({
@@ -39,9 +41,27 @@ export function useInputStatus(input: string, listed: Status | null | undefined)
   )
 }
 
+/** As useInputStatus, without what was before. */
+export function useInputCurrent(input: string, listed: Current | null | undefined): Current | undefined {
+  return currentOf(
+    useLive(input, () => live.inputStatus(input)),
+    listed,
+  )
+}
+
 /** Of the list: undefined while the input is not live, or nothing is heard from the server. */
 export function useInputTotals(input: string): Totals | undefined {
   return useLive(input, () => live.totals(input))
+}
+
+/** Of all live inputs together; undefined while nothing is heard from the server. */
+export function useSum(): Sum | undefined {
+  return useLive('totals', live.sum)
+}
+
+/** Another number after each change of state of any live input. */
+export function useStatesVersion(): number {
+  return useLive('states', live.statesVersion)
 }
 
 /** Of a watched input: undefined while it is not live, or nothing is heard from the server for 5 s. */
@@ -62,6 +82,10 @@ export function useOutputNow(output: string): OutputNow | undefined {
 /** @param id of a live input or of an output. Oldest first, 10 minutes at most; of the time since this page was opened. */
 export function useBitrateHistory(id: string): readonly BitratePoint[] {
   return useLive(id, () => live.history(id)?.points ?? noPoints)
+}
+
+export function currentOf(told: Status | undefined, listed: Current | null | undefined): Current | undefined {
+  return newer(told, listed ? { current: listed, history: [] } : undefined)?.current
 }
 
 /** A list is stored once a second: what an event told may be newer than what was listed after it. */

@@ -38,7 +38,7 @@ export function useInputs(account: string) {
   return useQuery({
     queryKey: keys.inputs(account),
     queryFn: async ({ signal }) =>
-      (await call<WireLiveInputItem[]>(`${streamPath(account, 'live_inputs')}?include=status`, { signal })).result,
+      (await call<WireLiveInputItem[]>(`${streamPath(account, 'live_inputs')}?include=summary`, { signal })).result,
     refetchInterval: refreshMs,
   })
 }
@@ -125,7 +125,7 @@ export function useCreateInput(account: string) {
   })
 }
 
-type Named = { readonly uid: string; readonly meta: JsonObject | Record<string, unknown> }
+export type Named = { readonly uid: string; readonly meta: JsonObject | Record<string, unknown> }
 
 export function useRenameInput(account: string) {
   return useChange({
@@ -193,5 +193,6 @@ function itemOf({
   enabled,
   status,
 }: WireLiveInput): WireLiveInputItem {
-  return { uid, id: uid, created, modified, meta, deleteRecordingAfterDays, enabled, status }
+  const summary = { status: status?.current ?? null, outputs: 0, outputsEnabled: 0 }
+  return { uid, id: uid, created, modified, meta, deleteRecordingAfterDays, enabled, summary }
 }
