@@ -1,7 +1,8 @@
 /**
  * Runs before everything else that npm runs here, on any Node from 18 on, with nothing installed yet. It installs what
  * package-lock.json names when that is not what node_modules holds, and makes sure that the `node` that follows on the PATH is
- * new enough for the TypeScript sources. When all is well it reads two files, touches no network and says nothing.
+ * new enough for the TypeScript sources. Before a start of the server, and before the tests, it has the dashboard built where its sources
+ * have changed. When all is well it only reads files, touches no network and says nothing.
  */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, existsSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync } from 'node:fs'
@@ -26,6 +27,8 @@ if (node.major < nodeMajorMin)
     `stream-connect needs Node ${nodeMajorMin} or newer, and the one that would run it is ${node.version} (${node.path}). ` +
       `Install Node ${nodeMajorMin}; on Linux (x64 or arm64, glibc) it comes with \`npm ci --include=optional\`.`,
   )
+
+await buildDashboard(node.path)
 
 /** @returns {string[]} how node_modules differs from package-lock.json, first things first; empty when it does not. */
 function differences() {
@@ -135,6 +138,18 @@ function linkNode(link) {
   if (!existsSync(program) || existsSync(link) || versionOf(program) === undefined) return
   rmSync(link, { force: true })
   symlinkSync(join('..', name, 'bin', 'node'), link)
+}
+
+/**
+ * Not before what does not need it (`npm run docs`, …). A dashboard that cannot be built keeps no server from starting.
+ * @param {string} program Node
+ */
+async function buildDashboard(program) {
+  const script = join(root, 'scripts', 'build-dashboard.mjs')
+  const event = process.env.npm_lifecycle_event ?? 'start'
+  if (!/^(?:start|npx|test|screenshots)\b/.test(event) || !existsSync(script)) return
+  const { buildDashboard: build } = await import('./build-dashboard.mjs')
+  build(program)
 }
 
 function isProgram(path) {

@@ -275,7 +275,11 @@ export const operations: Readonly<Record<string, Operation>> = {
     description:
       'Whoever opens it (below the address of the server, in a browser) is signed in with the rights of the token that made it, for as long as that token is valid. It works once, and for an hour.',
     writes: false,
-    result: { path: '/#/sign-in?once=Vx3…', expires_on: '2026-01-02T04:04:05.678Z' },
+    result: {
+      path: '/#/sign-in?once=Vx3…',
+      url: 'http://localhost:8080/#/sign-in?once=Vx3…',
+      expires_on: '2026-01-02T04:04:05.678Z',
+    },
   },
   ['GET /{input_uid}/lifecycle']: {
     ...{ id: 'getLifecycle', tag: 'Server', summary: 'Ask whether a live input is live' },

@@ -108,11 +108,12 @@ export function addAuthenticatedRoutes(
   register: AccountRegister,
   doors: Doors,
   links: SignInLinks,
+  origin: string | undefined,
 ): void {
   authenticateUser(routes, doors)
   answerOtherMethods(routes, () => {
     addUserRoutes(routes, register)
-    addSignInLinkRoutes(routes, links)
+    addSignInLinkRoutes(routes, links, origin)
   })
 }
 

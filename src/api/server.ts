@@ -203,7 +203,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         }),
       )
       await all.register(async (routes) =>
-        addAuthenticatedRoutes(routes as unknown as HttpRoutes, register, doors, links),
+        addAuthenticatedRoutes(
+          routes as unknown as HttpRoutes,
+          register,
+          doors,
+          links,
+          options.around?.httpUrl ?? options.around?.httpsUrl,
+        ),
       )
     },
     { prefix: '/client/v4' },

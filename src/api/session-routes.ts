@@ -79,17 +79,20 @@ export function addSessionRoutes(routes: HttpRoutes, { register, doors, links, a
 const linkAnswer = z.strictObject({
   /** To be opened in a browser, below the server's address. */
   path: z.string(),
+  /** The same, below the address that the server takes for its own; another one may be right behind a proxy. */
+  url: z.string().optional(),
   expires_on: z.iso.datetime(),
 })
 export type WireSignInLink = z.output<typeof linkAnswer>
 
 /** Makes a one-time link for whoever has shown a token: `stream-connect sign-in-link`. */
-export function addSignInLinkRoutes(routes: HttpRoutes, links: SignInLinks): void {
+export function addSignInLinkRoutes(routes: HttpRoutes, links: SignInLinks, origin: string | undefined): void {
   routes.post('/user/sign_in_links', { schema: { response: { 200: successOf(linkAnswer) } } }, ({ principal }) => {
     // A session that could make sessions would outlive its own end.
     if (principal.session !== undefined) throw notAuthenticated()
     const { once, expiresOn } = links.make(principal.id)
-    return success({ path: signInPath(once), expires_on: expiresOn })
+    const path = signInPath(once)
+    return success({ path, ...(origin !== undefined && { url: `${origin}${path}` }), expires_on: expiresOn })
   })
 }
 

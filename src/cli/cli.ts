@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import { accountCommands } from './account-commands.ts'
 import { type Command, exitStatus, type Invocation, NotReachable, RefusedByServer, WrongUsage } from './command.ts'
+import { dashboardCommands } from './dashboard-commands.ts'
 import { FoundServer, type OfflineApi, type ServerSettings } from './find-server.ts'
 import { commandsText, commandText, commonOptions, groupText, namesOf } from './help.ts'
 import { inputCommands } from './input-commands.ts'
@@ -23,7 +24,7 @@ export type Surroundings = {
   readonly openOffline: (dataDir: string | undefined) => Promise<OfflineApi>
 }
 
-const commands: readonly Command[] = [...inputCommands, ...outputCommands, ...accountCommands]
+const commands: readonly Command[] = [...inputCommands, ...outputCommands, ...accountCommands, ...dashboardCommands]
 
 /** Whether the words are for commands, and not for the server's start. */
 export function isCommand(words: readonly string[]): boolean {
@@ -66,9 +67,10 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   const asksForHelp = words.includes('--help') || words.includes('-h')
   const [group = '', name] = words
   const names = namesOf(commands, group)
-  if (names.length === 0)
+  const alone = commands.find((one) => one.words.length === 1 && one.words[0] === group)
+  if (names.length === 0 && alone === undefined)
     throw new WrongUsage(`There is no command "${shown(group)}" (stream-connect --help lists all).`)
-  const command = commands.find((one) => one.words[0] === group && one.words[1] === name)
+  const command = alone ?? commands.find((one) => one.words[0] === group && one.words[1] === name)
   if (command === undefined) {
     if (asksForHelp && (name === undefined || name.startsWith('-'))) return print(groupText(commands, group))
     throw new WrongUsage(
@@ -79,7 +81,7 @@ async function run(words: readonly string[], surroundings: Surroundings): Promis
   }
   if (asksForHelp) return print(commandText(command))
 
-  const { values, positionals } = read(command, words.slice(2))
+  const { values, positionals } = read(command, words.slice(command.words.length))
   const option = (key: string) => values[key]?.findLast((value) => typeof value === 'string')
   const dataDir = option('data-dir')
   const settings = surroundings.settings(dataDir)

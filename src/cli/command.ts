@@ -71,7 +71,7 @@ export type Invocation = {
 }
 
 export type Command = {
-  readonly words: readonly [group: string, name: string]
+  readonly words: readonly [group: string, name: string] | readonly [alone: string]
   /** Names of what stands after the words: `INPUT`. */
   readonly takes: readonly string[]
   readonly options: Readonly<Record<string, Option>>

@@ -49,7 +49,7 @@ ${statusLines}
 }
 
 export function namesOf(commands: readonly Command[], group: string): readonly string[] {
-  return commands.filter(({ words }) => words[0] === group).map(({ words }) => words[1])
+  return commands.flatMap(({ words: [first, name] }) => (first === group && name !== undefined ? [name] : []))
 }
 
 function list(commands: readonly Command[], group: string): string {

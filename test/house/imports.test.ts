@@ -19,6 +19,7 @@ const groundOf: Readonly<Record<string, readonly string[]>> = {
   bus: [...ground, 'log'],
   store: [...ground, 'log'],
   live: [...ground, 'log'],
+  threads: [...ground, 'log'],
   notify: [...ground, 'log'],
   api: [...ground, 'log'],
   // It speaks to the server as anybody does; what it cannot do without the store comes to it from app.ts.
@@ -33,6 +34,8 @@ const neighboursOf: Readonly<Record<string, readonly string[]>> = {
   bus: ['model'],
   store: ['model'],
   live: ['rtmp', 'model', 'destination', 'store/store', 'bus/bus'],
+  // What carries media, in threads of its own: it has both ends of the way between them.
+  threads: ['live', 'model', 'destination', 'bus'],
   notify: ['model', 'destination', 'store/store', 'bus/bus'],
   api: ['model', 'destination', 'store/store', 'bus/bus', 'rtmp/media-message'],
   cli: ['model'],
@@ -40,7 +43,7 @@ const neighboursOf: Readonly<Record<string, readonly string[]>> = {
 
 /** What a room may know the words of, with `import type`, and nothing else. */
 const wordsOf: Readonly<Record<string, readonly string[]>> = {
-  cli: ['api/envelope', 'api/schemas', 'api/account-schemas'],
+  cli: ['api/envelope', 'api/schemas', 'api/account-schemas', 'api/session-routes'],
 }
 
 /** What `rtmp` and `model` may use of Node and of packages: nothing that opens, waits, stores or tells. */
