@@ -75,12 +75,30 @@ ${markdownTable(
       'the key that encrypts stream keys in the database',
       'the database can no longer be used: keep a copy',
     ],
+    [
+      '`secret-key-previous`',
+      'the key of before, where a person has put it to change keys',
+      'nothing, once the server has started with the new key',
+    ],
     ['`api-token`', 'the token of the first start', 'a new one is made and printed at the next start'],
     ['`api-url`', 'where the API of the running server is; for the command line', 'it is written at the next start'],
     ['`account-id`', 'the id of the first account', 'a new one is made; inputs of the old one are no longer seen'],
     ['`tls-cert.pem`, `tls-key.pem`', 'the self-signed certificate', 'a new one is made'],
   ],
-)}`
+)}
+## Another SECRET_KEY
+
+Stop the server, give it the new key and the old one, and start it: before it serves anything, everything in the database is encrypted anew.
+
+- The key is a variable: set \`${variablePrefix}SECRET_KEY\` to the new key (\`openssl rand -base64 32\`) and
+  \`${variablePrefix}SECRET_KEY_PREVIOUS\` to the old one.
+- The key is in DATA_DIR: \`mv DATA_DIR/secret-key DATA_DIR/secret-key-previous\`; the start makes a new one.
+
+It is one transaction: a power failure leaves everything with the old key or everything with the new, and the next start with both keys
+goes on from there. What the old key encrypted is wiped from the database file. Afterwards the old key has no effect and can be removed;
+backups made before still need it. Stream keys, passwords and webhook secrets stay what they were: if the database itself may have been copied
+together with its key, rotate those, too. The log says \`the database is encrypted with the new SECRET_KEY now\` when it was done.
+`
 }
 
 function errorCodesPage(): string {

@@ -113,6 +113,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
       logFormat: config.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json'),
     },
     supervisor,
+    bus,
     resolvesInMain: overrides.resolve !== undefined,
     clock,
     log,

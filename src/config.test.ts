@@ -34,6 +34,7 @@ test('the defaults are those of the documentation', () => {
     apiToken: undefined,
     accountId: undefined,
     secretKey: undefined,
+    secretKeyPrevious: undefined,
     destinationAllow: [],
     maxLiveInputs: 1000,
     maxOutputs: 50,
@@ -104,7 +105,14 @@ for (const { name, value, key, expected } of read) {
 }
 
 test('every setting that is no secret is covered above, and so are the pairs and secrets below', () => {
-  const covered = new Set([...read.map(({ name }) => name), 'TLS_CERT', 'TLS_KEY', 'API_TOKEN', 'SECRET_KEY'])
+  const covered = new Set([
+    ...read.map(({ name }) => name),
+    'TLS_CERT',
+    'TLS_KEY',
+    'API_TOKEN',
+    'SECRET_KEY',
+    'SECRET_KEY_PREVIOUS',
+  ])
   assert.deepEqual(
     all.filter(({ name }) => !covered.has(name)),
     [],
@@ -119,9 +127,17 @@ test('the flag wins over the variable, the last flag over the first, and an empt
 })
 
 test('secrets come from the environment alone and do not print', () => {
-  const config = readConfig({ STREAM_CONNECT_API_TOKEN: 'sesame', STREAM_CONNECT_SECRET_KEY: key32 }, [])
+  const config = readConfig(
+    {
+      STREAM_CONNECT_API_TOKEN: 'sesame',
+      STREAM_CONNECT_SECRET_KEY: key32,
+      STREAM_CONNECT_SECRET_KEY_PREVIOUS: key32,
+    },
+    [],
+  )
   assert.equal(config.apiToken?.reveal(), 'sesame')
   assert.equal(config.secretKey?.reveal(), key32)
+  assert.equal(config.secretKeyPrevious?.reveal(), key32)
   assert.doesNotMatch(JSON.stringify(config), /sesame/)
   const error = refusal({}, ['--api-token=sesame'])
   assert.equal(error.code, 'setting_unknown')

@@ -64,10 +64,31 @@ async function makeFolder(path: string): Promise<void> {
 export async function loadSecretKey(dataDir: DataDir, configured: Secret | undefined): Promise<Buffer> {
   if (configured !== undefined) return Buffer.from(configured.reveal(), 'base64')
   const { text } = await readOrCreate(dataDir, 'secret-key', () => randomBytes(32).toString('base64'))
-  const key = Buffer.from(text, 'base64')
+  return keyFrom(text, dataDir, 'secret-key')
+}
+
+/**
+ * The key that the database was encrypted with before: SECRET_KEY_PREVIOUS, or the one in DATA_DIR/secret-key-previous, where a person
+ * has put it to have another one made.
+ * @returns 32 bytes; undefined when there is none
+ * @throws CodedError data_dir_unusable
+ */
+export async function loadPreviousSecretKey(
+  dataDir: DataDir,
+  configured: Secret | undefined,
+): Promise<Buffer | undefined> {
+  if (configured !== undefined) return Buffer.from(configured.reveal(), 'base64')
+  const name = 'secret-key-previous'
+  const text = await readOwn(dataDir.file(name)).catch((error: unknown) => {
+    throw explained(dataDir.file(name), error)
+  })
+  return text === undefined ? undefined : keyFrom(text, dataDir, name)
+}
+
+function keyFrom(text: string, dataDir: DataDir, name: string): Buffer {
   if (!/^[A-Za-z0-9+/]{43}=$/.test(text))
-    throw damaged(dataDir, 'secret-key', '32 bytes in base64; without the right key the database cannot be read')
-  return key
+    throw damaged(dataDir, name, '32 bytes in base64; without the right key the database cannot be read')
+  return Buffer.from(text, 'base64')
 }
 
 export type FirstToken = {

@@ -85,6 +85,62 @@ export function openDatabaseFile(file: string, pageCountMax?: number): DatabaseF
   }
 }
 
+/**
+ * Rewrites documents while nobody else has the database: all of them or, whatever happens meanwhile, none. What was there before is then
+ * wiped from the file, too, where deleted rows stay readable for a while. Revisions stay: the documents say what they said before.
+ * @param plan called with a reader of documents. It gives what makes a document's new text of its key and text, or undefined: nothing is to be done.
+ * @returns how many documents have another text now
+ * @throws CodedError as openDatabaseFile, store_full, and whatever `plan` and what it gives throw; nothing is changed then
+ */
+export function rewriteDocuments(
+  file: string,
+  plan: (read: (key: string) => string | undefined) => ((key: string, value: string) => string) | undefined,
+): number {
+  const { database, close } = openDatabaseFile(file)
+  try {
+    const select = database.prepare('SELECT value FROM documents WHERE key = ?')
+    const read = (key: string) => select.get(key)?.['value'] as string | undefined
+    const rewrite = plan(read)
+    if (rewrite === undefined) return 0
+    const changed = inTransaction(database, () => {
+      const keys = database.prepare('SELECT key FROM documents').all() as { key: string }[]
+      const update = database.prepare('UPDATE documents SET value = ? WHERE key = ?')
+      let count = 0
+      for (const { key } of keys) {
+        const before = read(key) as string
+        const after = rewrite(key, before)
+        if (after === before) continue
+        update.run(after, key)
+        count += 1
+      }
+      if (count > 0) database.exec(`INSERT OR REPLACE INTO counters VALUES ('${wipeWanted}', 1)`)
+      return count
+    })
+    wipe(database)
+    return changed
+  } catch (error) {
+    if (sqliteCodeOf(error) === sqliteCodes.full) throw new CodedError('store_full', undefined, { cause: error })
+    throw error
+  } finally {
+    close()
+  }
+}
+
+/** Stands among the counters until free pages, which hold what was deleted, have been wiped. */
+const wipeWanted = 'wipe wanted'
+
+/** Needs as much room again as the database has. Without it, or when the power fails, it is done at the next start. */
+function wipe(database: DatabaseSync): void {
+  if (database.prepare('SELECT number FROM counters WHERE name = ?').get(wipeWanted) === undefined) return
+  try {
+    // The log holds old pages until all of it is in the database.
+    database.exec('VACUUM; PRAGMA wal_checkpoint(TRUNCATE)')
+    database.prepare('DELETE FROM counters WHERE name = ?').run(wipeWanted)
+  } catch (error) {
+    if (sqliteCodeOf(error) !== sqliteCodes.full) throw error
+  }
+}
+
 function prepareDirectory(directory: string): void {
   usable(directory, () => {
     const made = mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -182,6 +238,7 @@ function openForWriting(file: string, directory: string, pageCountMax: number | 
       if (mode !== 'wal') throw unusable(directory, new Error('the file system does not support a write-ahead log'))
       database.exec('PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216; PRAGMA temp_store = MEMORY')
       migrate(database)
+      wipe(database)
       if (pageCountMax !== undefined) database.exec(`PRAGMA max_page_count = ${pageCountMax}`)
       syncDirectory(directory)
       return database
@@ -195,10 +252,18 @@ function openForWriting(file: string, directory: string, pageCountMax: number | 
 function migrate(database: DatabaseSync): void {
   const version = Number(pragma(database, 'user_version'))
   if (version === migrations.length) return
+  inTransaction(database, () => {
+    for (const migration of migrations.slice(version)) database.exec(migration)
+    database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}`)
+  })
+}
+
+function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
-    for (const migration of migrations.slice(version)) database.exec(migration)
-    database.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${migrations.length}; COMMIT`)
+    const result = work()
+    database.exec('COMMIT')
+    return result
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK')
     throw error

@@ -22,6 +22,7 @@ import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { waitFor } from '../../test/support/processes.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { type CodedError, isCoded, type StartErrorCode, type StoreErrorCode } from '../errors.ts'
+import { rewriteDocuments } from './sqlite-file.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import type { Store, WatchEvent } from './store.ts'
 
@@ -331,6 +332,85 @@ describe('the SQLite store', () => {
     other.close()
     await store.put('doc.b', '1', 'absent')
     await store.close()
+  })
+
+  describe('whose documents are rewritten while nobody has it', () => {
+    const marks = ['the old secret of a', 'the old secret of b']
+    async function twoDocuments(): Promise<string> {
+      const file = freshFile()
+      const store = await open(file)
+      await store.put('doc.a', `${marks[0]} ${'x'.repeat(20_000)}`, 'absent')
+      // What was deleted stays in the file for a while.
+      await store.put('doc.gone', `${marks[1]} ${'y'.repeat(20_000)}`, 'absent')
+      await store.delete('doc.gone', 'any')
+      await store.put('doc.c', 'stays', 'absent')
+      await store.close()
+      return file
+    }
+    const holds = (file: string, text: string) =>
+      readdirSync(dirname(file)).some((name) => readFileSync(join(dirname(file), name)).includes(text))
+
+    it('has the new texts, the same revisions, and nothing of the old ones in its files', async () => {
+      const file = await twoDocuments()
+      assert.ok(marks.every((mark) => holds(file, mark)))
+      const changed = rewriteDocuments(file, (read) => {
+        assert.match(read('doc.a') ?? '', /^the old secret of a/)
+        assert.equal(read('doc.b'), undefined)
+        return (key, value) => (key === 'doc.a' ? 'new' : value)
+      })
+      assert.equal(changed, 1)
+      assert.deepEqual(
+        marks.filter((mark) => holds(file, mark)),
+        [],
+      )
+      const store = await open(file)
+      assert.deepEqual(await store.list('doc'), [
+        { key: 'doc.a', value: 'new', revision: 1 },
+        { key: 'doc.c', value: 'stays', revision: 4 },
+      ])
+      await store.close()
+    })
+
+    it('is as it was when one of them cannot be, or nothing is planned', async () => {
+      const file = await twoDocuments()
+      const before = readFileSync(file)
+      const failing = () => (key: string) => {
+        if (key === 'doc.c') throw new Error('not this one')
+        return 'new'
+      }
+      assert.throws(() => rewriteDocuments(file, failing), /not this one/)
+      assert.equal(
+        rewriteDocuments(file, () => undefined),
+        0,
+      )
+      assert.ok(readFileSync(file).equals(before))
+    })
+
+    it('is refused to two at once', async () => {
+      const file = await twoDocuments()
+      const store = await open(file)
+      const refused = (error: unknown) => isCoded(error, 'data_dir_in_use')
+      assert.throws(() => rewriteDocuments(file, () => (_, value) => `${value}!`), refused)
+      await store.close()
+    })
+
+    it('is wiped at the next start when the power failed in between', async () => {
+      const file = await twoDocuments()
+      // As the transaction leaves it.
+      const database = new DatabaseSync(file)
+      database.exec(
+        `UPDATE documents SET value = 'new' WHERE key = 'doc.a'; INSERT INTO counters VALUES ('wipe wanted', 1)`,
+      )
+      database.close()
+      assert.ok(holds(file, marks[1]!))
+      const store = await open(file)
+      assert.equal((await store.get('doc.a'))?.value, 'new')
+      await store.close()
+      assert.deepEqual(
+        marks.filter((mark) => holds(file, mark)),
+        [],
+      )
+    })
   })
 
   describe('whose thread dies', () => {
