@@ -95,14 +95,14 @@ const open = [
   /^\/:input_uid\/lifecycle$/,
   /^\/openapi\.json$/,
   /^\/docs(\/|$)/,
-  // Who signs in has nothing to show yet; without a session, GET and DELETE tell nothing.
-  /^\/dashboard\/session$/,
 ]
 
-function needed({ method, path }: Route): 'open' | 'token' | 'manageAll' | Right {
+/** `session`: asked with the cookie that it gives and takes, whatever token comes along. */
+function needed({ method, path }: Route): 'open' | 'session' | 'token' | 'manageAll' | Right {
   const isReading = method === 'GET' || method === 'HEAD'
   if (method === 'OPTIONS' || open.some((pattern) => pattern.test(path))) return 'open'
   if (path === '/client/v4/user/tokens/verify' || path === '/client/v4/user/sign_in_links') return 'token'
+  if (path === '/dashboard/session') return 'session'
   if (path.startsWith('/dashboard/')) return 'token'
   if (path === '/client/v4/accounts') return isReading ? 'token' : 'manageAll'
   if (path === '/client/v4/accounts/:account_id') return 'any'
@@ -115,6 +115,7 @@ function needed({ method, path }: Route): 'open' | 'token' | 'manageAll' | Right
 
 function isAllowed(route: Route, token: Token, account: string): boolean {
   const right = needed(route)
+  if (right === 'session') return false
   if (right === 'open' || right === 'token') return true
   if (right === 'manageAll') return token.account === undefined && token.rights.includes('manage')
   return (token.account ?? account) === account && token.rights.includes(right)
@@ -133,7 +134,10 @@ test('every route lets exactly those in who may use it', { timeout }, async () =
         const ids = { account, ...(mayEnd ? await newInput(account) : shared[account]!) }
         const { status, code } = await ask(route.method, pathOf(route, ids), bearer(token.text))
         const isIn = status !== 401 && status !== 403 && status < 500
-        const isOut = status === 403 && (code === 10000 || route.method === 'HEAD')
+        const isOut =
+          needed(route) === 'session'
+            ? status === 401 || status === 405 || (status === 403 && code === 11403)
+            : status === 403 && (code === 10000 || route.method === 'HEAD')
         const where = account === one ? 'one' : 'two'
         if (allowed ? !isIn : !isOut)
           wrong.push(`${route.method} ${route.path} in ${where}, ${token.name}: ${status} ${code}`)
@@ -148,7 +152,7 @@ test('no route but the open ones answers without a token, or with a bad one', { 
   const wrong: string[] = []
   const ids = { account: one, ...(await newInput(one)) }
   for (const route of routes) {
-    if (needed(route) === 'open') continue
+    if (needed(route) === 'open' || needed(route) === 'session') continue
     const isVerify = route.path.endsWith('/tokens/verify')
     for (const [headers, expected] of [
       [{}, [400, 9106]],
