@@ -16,8 +16,9 @@ import {
   openDataDir,
   writeFileAtomically,
 } from './data-dir.ts'
-import { AddressPolicy, interfaceAddresses } from './destination/address-policy.ts'
+import { AddressPolicy } from './destination/address-policy.ts'
 import { type Resolve, systemResolve } from './destination/dial.ts'
+import { OwnAddresses } from './destination/own-addresses.ts'
 import { CodedError } from './errors.ts'
 import { hostToListenOn, listenFailure } from './listen-address.ts'
 import { Supervisor } from './live/supervisor.ts'
@@ -90,10 +91,9 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   const bus = new InProcessBus({ onError: (error) => log.error({ err: error }, 'a receiver of the bus failed') })
   opened.defer(() => bus.close())
 
-  const outbound = {
-    resolve: overrides.resolve ?? systemResolve,
-    policy: new AddressPolicy(config.destinationAllow, interfaceAddresses),
-  }
+  const resolve = overrides.resolve ?? systemResolve
+  const own = new OwnAddresses(config.publicHost, { resolve, clock })
+  const outbound = { resolve, policy: new AddressPolicy(config.destinationAllow, own) }
   const notifier = new Notifier({ ...outbound, store, bus, cipher, clock, log, random: Math.random })
   await notifier.start()
   opened.defer(async () => {
@@ -226,10 +226,10 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
 /** Plain data alone, for threads to be told. */
 function mediaSettingsOf(config: Config): MediaParts['settings'] {
   const { maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps } = config
-  const { latencyMode, destinationAllow } = config
+  const { latencyMode, destinationAllow, publicHost } = config
   return {
     ...{ maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps },
-    ...{ latencyMode, destinationAllow },
+    ...{ latencyMode, destinationAllow, publicHost },
   }
 }
 

@@ -1,5 +1,4 @@
 import { isIP } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import ipaddr from 'ipaddr.js'
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
@@ -23,6 +22,9 @@ export function parseCidr(text: string): Cidr {
     return [network.toIPv4Address(), bits - 96]
   return [network, bits]
 }
+
+/** What this server itself is reached at. */
+type Own = { now(): readonly string[]; refresh(): Promise<void> }
 
 export type Verdict =
   | { readonly allowed: true }
@@ -62,16 +64,21 @@ const ipv4Compatible = parseCidr('::/96')
  */
 export class AddressPolicy {
   readonly #allow: readonly Cidr[]
-  readonly #ownAddresses: () => readonly string[]
+  readonly #own: Own
 
   /**
    * @param allow CIDRs (DESTINATION_ALLOW)
-   * @param ownAddresses asked at each check, because interfaces come and go; `interfaceAddresses` is one
+   * @param own asked at each check, because interfaces come and go; OwnAddresses is one
    * @throws RangeError when one of them is not a CIDR
    */
-  constructor(allow: readonly string[], ownAddresses: () => readonly string[] = () => []) {
+  constructor(allow: readonly string[], own: Own = { now: () => [], refresh: async () => {} }) {
     this.#allow = allow.map(parseCidr)
-    this.#ownAddresses = ownAddresses
+    this.#own = own
+  }
+
+  /** Before the checks of one attempt: this server's own addresses may have changed. Takes a second at most. */
+  refresh(): Promise<void> {
+    return this.#own.refresh()
   }
 
   /** @param text an IP address as a look-up gives it, never a host name */
@@ -85,13 +92,8 @@ export class AddressPolicy {
 
   #isOwn(address: Address): boolean {
     const wanted = address.toNormalizedString()
-    return this.#ownAddresses().some((own) => parseAddress(own)?.toNormalizedString() === wanted)
+    return this.#own.now().some((own) => parseAddress(own)?.toNormalizedString() === wanted)
   }
-}
-
-/** The addresses of this machine's interfaces, for AddressPolicy. What a NAT in front of it is called, nobody here knows. */
-export function interfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((entries) => (entries ?? []).map(({ address }) => address))
 }
 
 function parseAddress(text: string): Address | undefined {

@@ -73,7 +73,11 @@ export async function dial(target: DialTarget, options: DialOptions): Promise<Di
   try {
     stop.signal.throwIfAborted()
     options.onStep?.('resolving')
-    const addresses = allowedOf(await lookUp(target.host, options.resolve, stop.signal), target.host, options.policy)
+    const [found] = await Promise.all([
+      lookUp(target.host, options.resolve, stop.signal),
+      unlessAborted(options.policy.refresh(), stop.signal),
+    ])
+    const addresses = allowedOf(found, target.host, options.policy)
 
     options.onStep?.('dialing')
     silence = () => dialingTimeout(target, addresses, options.deadlineMs)

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import type { Resolve } from '../destination/dial.ts'
 import type { Log } from '../log.ts'
+import { shareOf, unpublishedLimits } from './doorkeeper.ts'
 import { IngestServer } from './ingest-server.ts'
 import { type EngineReports, MediaEngine } from './media-engine.ts'
 import { Pump } from './pump.ts'
@@ -20,6 +21,9 @@ export type MediaSettings = {
   readonly latencyMode: 'realtime' | 'efficient'
   /** CIDRs. */
   readonly destinationAllow: readonly string[]
+  readonly publicHost: string
+  /** That carry media: each has its part of the connections that have not published. */
+  readonly threads: number
 }
 
 /** In `efficient` mode. */
@@ -47,5 +51,12 @@ export function makeMedia(
     reconnectWindowMs: settings.reconnectWindowSeconds * 1000,
     maxBitrateKbps: settings.maxBitrateKbps,
   })
-  return { engine, ingest: new IngestServer({ seats: engine, clock, log, maxIngestKbps: settings.maxIngestKbps }) }
+  const ingest = new IngestServer({
+    seats: engine,
+    clock,
+    log,
+    maxIngestKbps: settings.maxIngestKbps,
+    unpublishedLimits: shareOf(unpublishedLimits, settings.threads),
+  })
+  return { engine, ingest }
 }

@@ -100,8 +100,8 @@ class AddressRefused extends Error {}
 
 function checkedLookup({ resolve, policy }: PostParts, signal: AbortSignal): LookupFunction {
   return (host, options, callback) => {
-    resolve(host, signal).then(
-      (addresses) => {
+    Promise.all([resolve(host, signal), policy.refresh()]).then(
+      ([addresses]) => {
         const allowed = addresses.filter(({ address }) => policy.check(address).allowed)
         const first = allowed[0]
         if (first === undefined) {

@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
-import { AddressPolicy, interfaceAddresses } from '../destination/address-policy.ts'
-import { systemResolve, unlessAborted } from '../destination/look-up.ts'
+import { AddressPolicy } from '../destination/address-policy.ts'
+import { type Resolve, systemResolve, unlessAborted } from '../destination/look-up.ts'
+import { OwnAddresses } from '../destination/own-addresses.ts'
 import type { Listening } from '../live/ingest-server.ts'
 import { makeMedia } from '../live/media-parts.ts'
 import { createLog } from '../log.ts'
@@ -42,11 +43,15 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   },
 })
 
+const resolve: Resolve = resolvesInMain
+  ? (host, signal) => unlessAborted(link.ask('resolve', host), signal)
+  : systemResolve
+const own = new OwnAddresses(settings.publicHost, { resolve, clock: systemClock })
 const { engine, ingest } = makeMedia(settings, {
   clock: systemClock,
   log,
-  resolve: resolvesInMain ? (host, signal) => unlessAborted(link.ask('resolve', host), signal) : systemResolve,
-  policy: new AddressPolicy(settings.destinationAllow, interfaceAddresses),
+  resolve,
+  policy: new AddressPolicy(settings.destinationAllow, own),
   reports: {
     inputChanged: (account, input, state, returning) => link.tell('inputChanged', { account, input, state, returning }),
     outputChanged: (account, input, output, state, lastError) =>

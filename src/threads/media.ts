@@ -28,7 +28,7 @@ export interface Media {
 export type MediaParts = {
   /** MEDIA_THREADS. One: in this thread, without another. */
   readonly threads: number
-  readonly settings: Omit<MediaSettings, 'bufferTotalBytesMax'>
+  readonly settings: Omit<MediaSettings, 'bufferTotalBytesMax' | 'threads'>
   /** Of all threads together. */
   readonly bufferTotalBytesMax: number
   readonly logSettings: Pick<ThreadData, 'logLevel' | 'logFormat'>
@@ -49,7 +49,7 @@ export function openMedia(parts: MediaParts): Media {
 function inThisThread({ supervisor, settings, bufferTotalBytesMax, ...parts }: MediaParts): Media {
   let ingest: ReturnType<typeof makeMedia>['ingest'] | undefined
   const engine = supervisor.addEngine((reports) => {
-    const media = makeMedia({ ...settings, bufferTotalBytesMax }, { ...parts, reports })
+    const media = makeMedia({ ...settings, bufferTotalBytesMax, threads: 1 }, { ...parts, reports })
     ingest = media.ingest
     return media.engine
   })
@@ -71,7 +71,7 @@ function inThreads(parts: MediaParts): Media {
     ...parts,
     count,
     data: {
-      settings: { ...settings, bufferTotalBytesMax: Math.ceil(bufferTotalBytesMax / count) },
+      settings: { ...settings, bufferTotalBytesMax: Math.ceil(bufferTotalBytesMax / count), threads: count },
       ...logSettings,
       resolvesInMain,
     },

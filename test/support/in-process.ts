@@ -68,6 +68,7 @@ export async function startInProcess(threads = 1): Promise<InProcessServer> {
       maxIngestKbps: 100_000,
       latencyMode: 'realtime',
       destinationAllow: ['127.0.0.0/8'],
+      publicHost: 'localhost',
     },
     bufferTotalBytesMax: 256 * 2 ** 20,
     logSettings: { logLevel: 'error', logFormat: 'json' },
