@@ -19,13 +19,14 @@ type Props = {
 /** All that is known of an output, for whoever wants to know why. What a destination has said is text. */
 export function OutputDetails({ output, status, health, view }: Props) {
   const { lastError, bytesSent, attempts, droppedMessages } = health
-  const isPast = lastError !== undefined && lastError.message !== view.detail
+  const isTrouble = view.kind === 'reconnecting' || view.kind === 'failed' || view.kind === 'slow'
+  const isPast = lastError !== undefined && !(isTrouble && view.detail?.includes(lastError.message))
   return (
     <div className={styles['details']}>
       <dl className={styles['facts']}>
-        {view.detail !== undefined && (
+        {isTrouble && (
           <div>
-            <dt>What goes on</dt>
+            <dt>Why</dt>
             <dd>{view.detail}</dd>
           </div>
         )}

@@ -43,7 +43,7 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
   const { health, isStale } = seen
   const history = useBitrateHistory(output.uid)
   const view = viewOf({ ...output, status: seen.status, health: seen.told }, inputIsEnabled)
-  const name = nameOfOutput(output)
+  const name = output.name ?? preset?.name ?? nameOfOutput(output)
   const isTrying = view.nextAttemptAt !== undefined
   const shown = view.kind === 'live' || view.kind === 'slow' ? health : undefined
   return (
@@ -104,7 +104,7 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
                   Try now
                 </Button>
                 <span>
-                  tried again <RelativeTime at={view.nextAttemptAt!} />
+                  next <RelativeTime at={view.nextAttemptAt!} />
                 </span>
               </>
             )}
@@ -159,11 +159,11 @@ function RowMenu({ name, onAction }: { readonly name: string; readonly onAction:
   )
 }
 
-/** The platform, and the host where that says more. */
+/** What the name does not say already. */
 function whereTo({ name, url }: WireOutput, preset: DestinationPreset | undefined): string {
   const host = hostOf(url)
-  if (name === undefined) return preset?.name ?? url.replace(/:.*$/, '').toUpperCase()
-  return preset === undefined ? host : `${preset.name} · ${host}`
+  if (preset !== undefined) return name === undefined || name === preset.name ? host : `${preset.name} · ${host}`
+  return name === undefined ? url.replace(/:.*$/, '').toUpperCase() : host
 }
 
 /** What is known of an output: of this moment, or, while the server is not heard, the last of it, which is shown as old. */

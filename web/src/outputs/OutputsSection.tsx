@@ -1,6 +1,7 @@
 import { Button, Modal, Skeleton, Text } from '@mantine/core'
 import { useState } from 'react'
 import type { WireLiveInput, WireOutput } from '../../../src/api/schemas.ts'
+import { useWatchedInput } from '../api/live.ts'
 import { useOutputs } from '../api/queries.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
 import { EmptyState } from '../parts/EmptyState.tsx'
@@ -22,6 +23,7 @@ type Dialog = { readonly name: 'add' } | { readonly name: Exclude<RowAction, 're
 /** Where a live input is sent on to: one row for each output, in the order in which they were added. */
 export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
   const account = useAccount()
+  useWatchedInput(input.uid)
   const { data: outputs } = useOutputs(account, input.uid)
   const { data: presets } = usePresets()
   const actions = useOutputActions(account, input.uid)
@@ -31,7 +33,12 @@ export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
     name === 'retry' ? actions.retry(output) : setDialog({ name, output })
 
   const add = (
-    <Button size="sm" leftSection={<PlusIcon size={16} />} onClick={() => setDialog({ name: 'add' })}>
+    <Button
+      className={styles['action'] ?? ''}
+      size="sm"
+      leftSection={<PlusIcon size={16} />}
+      onClick={() => setDialog({ name: 'add' })}
+    >
       Add output
     </Button>
   )
@@ -156,10 +163,22 @@ function AllSwitches({ outputs, onSwitch }: SwitchesProps) {
   }
   return (
     <>
-      <Button size="sm" variant="default" disabled={on === outputs.length} onClick={() => onSwitch(true)}>
+      <Button
+        className={styles['action'] ?? ''}
+        size="sm"
+        variant="default"
+        disabled={on === outputs.length}
+        onClick={() => onSwitch(true)}
+      >
         All on
       </Button>
-      <Button size="sm" variant="default" disabled={on === 0} onClick={() => setAsking(true)}>
+      <Button
+        className={styles['action'] ?? ''}
+        size="sm"
+        variant="default"
+        disabled={on === 0}
+        onClick={() => setAsking(true)}
+      >
         All off
       </Button>
       <ConfirmDanger

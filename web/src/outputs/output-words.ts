@@ -1,6 +1,7 @@
 import type { WireOutput } from '../../../src/api/schemas.ts'
 import type { OutputErrorCode } from '../../../src/errors.ts'
 import type { ConnectingStep } from '../../../src/model/lifecycle.ts'
+import { bytesWords } from './output-figures.ts'
 
 /** What a person wants to know of an output at a glance. */
 export type OutputView = {
@@ -62,7 +63,14 @@ type Seen = Pick<WireOutput, 'enabled' | 'status' | 'health'>
 export function viewOf(output: Seen, inputIsEnabled = true): OutputView {
   const current = output.status?.current
   const since = current?.statusEnteredAt
-  if (!output.enabled) return { ...nothing, kind: 'off', label: 'Off', since: isOff(output) ? since : undefined }
+  if (!output.enabled)
+    return {
+      ...nothing,
+      kind: 'off',
+      label: 'Off',
+      detail: 'Nothing is sent until it is switched on.',
+      since: isOff(output) ? since : undefined,
+    }
   switch (current?.state) {
     case 'connecting':
       return {
@@ -74,7 +82,9 @@ export function viewOf(output: Seen, inputIsEnabled = true): OutputView {
       }
     case 'connected': {
       const warning = output.health?.warning
-      if (warning === undefined) return { ...nothing, kind: 'live', label: 'Live', since }
+      const sent = output.health?.bytesSent
+      const detail = sent === undefined ? undefined : `${bytesWords(sent)} sent.`
+      if (warning === undefined) return { ...nothing, kind: 'live', label: 'Live', detail, since }
       return { ...nothing, kind: 'slow', label: 'Live, too slow', detail: warning.message, since }
     }
     case 'reconnecting':
@@ -104,11 +114,15 @@ function isOff({ status }: Seen): boolean {
   return status?.current.state === 'disconnected' && status.current.reason === 'disabled'
 }
 
-/** The server's sentence holds the destination's own words, where it had any. */
+/** A sentence of the server's own, or one that begins with the system's code (ECONNREFUSED): it says all that a person needs. */
+const ownSentence = /^(?:The |[A-Z][A-Z_]{3,} )/
+
+/** What the server says; where that is a destination's own words, in plain words before them. */
 function reasonOf({ health }: Seen, reason: string): string {
+  const plain = reasonWords[reason as OutputErrorCode] ?? `The destination could not be served (${reason}).`
   const error = health?.lastError
-  if (error?.code === reason) return error.message
-  return reasonWords[reason as OutputErrorCode] ?? `The destination could not be served (${reason}).`
+  if (error?.code !== reason) return plain
+  return ownSentence.test(error.message) ? error.message : `${plain} It says: “${error.message}”`
 }
 
 /** A line of the history of an output, in words. */
