@@ -2,13 +2,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import type { ServerUnderTest } from './server.ts'
 
-/** What a server's process holds at one moment, after collecting its garbage. Bytes. */
+/** What a server's process holds at one moment, after collecting its garbage. Bytes; of the main thread and those of media together. */
 export type Held = {
   readonly heapUsed: number
   /** Outside of the heap: buffers, and with them the slabs of the media logs. */
   readonly arrayBuffers: number
   readonly rss: number
-  /** What keeps the loop of the main thread going, counted by kind: TCPServerWrap, TCPSocketWrap, Timeout, … */
+  /** What keeps the loops going, counted by kind: TCPServerWrap, TCPSocketWrap, Timeout, … */
   readonly resources: Readonly<Record<string, number>>
   /** On `process`. */
   readonly listeners: number
@@ -29,7 +29,13 @@ export async function heldBy(server: ServerUnderTest): Promise<Held> {
   const { program } = server
   program.signal('SIGUSR2')
   await server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 30_000)
-  const { heapUsed, arrayBuffers, rss, resources, listeners } = last() as unknown as Held
+  type Told = Pick<Held, 'rss' | 'listeners'> & { threads: Pick<Held, 'heapUsed' | 'arrayBuffers' | 'resources'>[] }
+  const { rss, listeners, threads: each } = last() as unknown as Told
+  const heapUsed = each.reduce((sum, one) => sum + one.heapUsed, 0)
+  const arrayBuffers = each.reduce((sum, one) => sum + one.arrayBuffers, 0)
+  const resources: Record<string, number> = {}
+  for (const one of each)
+    for (const [name, count] of Object.entries(one.resources)) resources[name] = (resources[name] ?? 0) + count
   const fileDescriptors = (await readdir(`/proc/${program.pid}/fd`)).length
   const threads = Number(/^Threads:\s+(\d+)/m.exec(await readFile(`/proc/${program.pid}/status`, 'utf8'))![1])
   return { heapUsed, arrayBuffers, rss, resources, listeners, fileDescriptors, threads }
