@@ -1,3 +1,4 @@
+import type { Bus } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import type { Resolve } from '../destination/dial.ts'
@@ -35,6 +36,7 @@ export function makeMedia(
   parts: {
     readonly clock: Clock
     readonly log: Log
+    readonly bus: Bus
     readonly resolve: Resolve
     readonly policy: AddressPolicy
     readonly reports: EngineReports
@@ -43,6 +45,7 @@ export function makeMedia(
   const { clock, log } = parts
   const engine = new MediaEngine({
     ...parts,
+    previewBus: parts.bus,
     pump: new Pump(clock, settings.latencyMode === 'efficient' ? efficientGatherMs : 0),
     pool: new SlabPool(settings.bufferTotalBytesMax),
     random: Math.random,

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads'
 import type { ResolvedAddress } from '../destination/dial.ts'
 import type { IngestErrorCode } from '../errors.ts'
 import type { Found, RelayEnd } from '../live/media-engine.ts'
@@ -13,6 +14,8 @@ type LogSettings = Parameters<typeof createLog>[0]
 
 /** What a media thread is made with. */
 export type ThreadData = {
+  /** To the bus of the main thread. */
+  readonly busPort: MessagePort
   readonly settings: MediaSettings
   readonly logLevel: LogSettings['logLevel']
   readonly logFormat: 'json' | 'pretty'

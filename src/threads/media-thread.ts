@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { PortBus } from '../bus/port-bus.ts'
 import { systemClock } from '../clock.ts'
 import { AddressPolicy } from '../destination/address-policy.ts'
 import { type Resolve, systemResolve, unlessAborted } from '../destination/look-up.ts'
@@ -10,7 +11,7 @@ import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } fr
 import { ThreadLink } from './thread-link.ts'
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
-const { settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
+const { busPort, settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
 const port = parentPort!
 const log = createLog({ logLevel, logFormat })
 // As in the main thread: a mistake of ours ends the session that it happened in, and not everybody else's broadcast.
@@ -21,6 +22,7 @@ process.on('unhandledRejection', (error) =>
   log.error({ err: error, code: 'internal_error' }, 'unhandled rejection: a mistake of ours'),
 )
 
+const bus = new PortBus(busPort, { onError: (error) => log.error({ err: error }, 'a receiver of the bus failed') })
 const listeners: { readonly port: number; readonly listening: Listening }[] = []
 const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain, CallsOfThread>(port, {
   adopt: ({ wish, lastErrors }) => engine.adopt(receiveWish(wish), lastErrors),
@@ -39,6 +41,7 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   close() {
     ingest.close()
     engine.close()
+    void bus.close()
     port.close()
   },
 })
@@ -50,6 +53,7 @@ const own = new OwnAddresses(settings.publicHost, { resolve, clock: systemClock 
 const { engine, ingest } = makeMedia(settings, {
   clock: systemClock,
   log,
+  bus,
   resolve,
   policy: new AddressPolicy(settings.destinationAllow, own),
   reports: {

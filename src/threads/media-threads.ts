@@ -1,4 +1,6 @@
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { InProcessBus } from '../bus/in-process-bus.ts'
+import { serveBus } from '../bus/port-bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { Resolve } from '../destination/dial.ts'
 import type { IngestErrorCode } from '../errors.ts'
@@ -20,7 +22,8 @@ const endMs = 1_000
 
 export type MediaThreadsParts = {
   readonly count: number
-  readonly data: ThreadData
+  readonly data: Omit<ThreadData, 'busPort'>
+  readonly bus: InProcessBus
   readonly supervisor: Supervisor
   /** For threads whose ThreadData says that they do not look up themselves. */
   readonly resolve: Resolve
@@ -78,19 +81,25 @@ export class MediaThreads {
   }
 
   #begin(index: number, reports: EngineReports): ThreadEngine {
-    const { data, clock, log, resolve } = this.#parts
+    const { data, bus, clock, log, resolve } = this.#parts
     const bornMs = clock.monotonicMs()
-    const engine = new ThreadEngine(`media ${index}`, data, {
-      inputChanged: ({ account, input, state, returning }) => reports.inputChanged(account, input, state, returning),
-      outputChanged: ({ account, input, output, state, lastError }) =>
-        reports.outputChanged(account, input, output, state, lastError),
-      figures: (figures) => reports.figures(figures),
-      async find({ input, presentedKey }) {
-        const found = await reports.find(input, presentedKey)
-        return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
+    const { port1, port2 } = new MessageChannel()
+    serveBus(bus, port1)
+    const engine = new ThreadEngine(
+      `media ${index}`,
+      { ...data, busPort: port2 },
+      {
+        inputChanged: ({ account, input, state, returning }) => reports.inputChanged(account, input, state, returning),
+        outputChanged: ({ account, input, output, state, lastError }) =>
+          reports.outputChanged(account, input, output, state, lastError),
+        figures: (figures) => reports.figures(figures),
+        async find({ input, presentedKey }) {
+          const found = await reports.find(input, presentedKey)
+          return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
+        },
+        resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
       },
-      resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
-    })
+    )
     engine.worker.on('error', (error) => log.error({ err: error, thread: index }, 'a media thread has crashed'))
     engine.worker.once('exit', () => {
       engine.link.cut()
@@ -129,7 +138,11 @@ class ThreadEngine implements Engine {
   readonly #exited: Promise<unknown>
 
   constructor(name: string, data: ThreadData, calls: CallsOfMain) {
-    this.worker = new Worker(new URL('./media-thread.ts', import.meta.url), { workerData: data, name })
+    this.worker = new Worker(new URL('./media-thread.ts', import.meta.url), {
+      workerData: data,
+      transferList: [data.busPort],
+      name,
+    })
     this.link = new ThreadLink<CallsOfThread, CallsOfMain>(this.worker, calls)
     this.#exited = new Promise((resolve) => this.worker.once('exit', resolve))
   }

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import type { InProcessBus } from '../bus/in-process-bus.ts'
 import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import type { Resolve } from '../destination/dial.ts'
@@ -33,6 +34,7 @@ export type MediaParts = {
   readonly bufferTotalBytesMax: number
   readonly logSettings: Pick<ThreadData, 'logLevel' | 'logFormat'>
   readonly supervisor: Supervisor
+  readonly bus: InProcessBus
   readonly policy: AddressPolicy
   readonly resolve: Resolve
   /** `resolve` is not the system's: threads ask here. */

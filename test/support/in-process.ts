@@ -73,6 +73,7 @@ export async function startInProcess(threads = 1): Promise<InProcessServer> {
     bufferTotalBytesMax: 256 * 2 ** 20,
     logSettings: { logLevel: 'error', logFormat: 'json' },
     supervisor,
+    bus,
     resolvesInMain: false,
     clock,
     log,
