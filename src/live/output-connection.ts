@@ -18,6 +18,7 @@ import {
   requestPublish,
   watchPublished,
 } from '../rtmp/request-publish.ts'
+import type { Secret } from '../secret.ts'
 import type { OutputSender } from './output-sender.ts'
 import { relayPathField, writeRelayPath } from './relay-path.ts'
 
@@ -144,7 +145,8 @@ async function connectOnce(
         },
       },
     )
-    return new OutputConnection(dialled, connection, published, destination, relayPath)
+    const secrets = [destination.streamKey, ...(output.password === undefined ? [] : [output.password])]
+    return new OutputConnection(dialled, connection, published, destination, secrets, relayPath)
   } catch (error) {
     dialled.reset()
     if (signal.aborted || error instanceof RedirectError || error instanceof AuthenticationNeeded) throw error
@@ -186,6 +188,8 @@ export class OutputConnection {
   readonly #dialled: Dialled
   readonly #connection: RtmpConnection
   readonly #destination: Destination
+  /** What the destination's words are shown without. */
+  readonly #secrets: readonly Secret[]
   readonly #failed = new AbortController()
 
   constructor(
@@ -193,8 +197,10 @@ export class OutputConnection {
     connection: RtmpConnection,
     published: PublishedStream,
     destination: Destination,
+    secrets: readonly Secret[],
     relayPath: readonly string[] | undefined,
   ) {
+    this.#secrets = secrets
     this.relayPath = relayPath
     this.#dialled = dialled
     this.#connection = connection
@@ -216,7 +222,7 @@ export class OutputConnection {
   carry(sender: OutputSender): void {
     this.#connection.controlSink = (bytes) => sender.sendControl(bytes)
     this.#connection.onAcknowledgement = (value) => sender.acknowledged(value)
-    watchPublished(this.#connection, this.#destination.streamKey, (failure) => this.fail(failure))
+    watchPublished(this.#connection, this.#secrets, (failure) => this.fail(failure))
   }
 
   fail(failure: CodedError<OutputErrorCode>): void {

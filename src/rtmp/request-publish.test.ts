@@ -640,6 +640,12 @@ test('once published: refusals, close and the end are one failure', { timeout },
       code: 'connection_reset',
       message: /bye/,
     },
+    {
+      name: 'words with the secrets in them',
+      said: [statusOf('NetStream.Publish.Rejected', `${key} of hunter22`)],
+      code: 'publish_denied',
+      message: /: \[redacted\] of \[redacted\]$/,
+    },
     { name: 'close', said: [[3, 0, 'close', 0]], code: 'connection_reset', message: /closed/ },
     { name: 'just the end', said: [], code: 'connection_reset', message: /closed/ },
     {
@@ -656,7 +662,7 @@ test('once published: refusals, close and the end are one failure', { timeout },
     await play(peer, atPublish(published, ...said.slice(0, 1)))
     await publishing
     const failures: CodedError[] = []
-    watchPublished(connection, target.streamKey, (failure) => failures.push(failure))
+    watchPublished(connection, [target.streamKey, new Secret('hunter22')], (failure) => failures.push(failure))
     for (const words of said.slice(1)) peer.sayOn(...words)
     peer.end()
     await connection.closed
@@ -678,7 +684,7 @@ test('once published: chatter, warnings and unknown words are no failure; nor is
   await play(peer, atPublish(published))
   await publishing
   const failures: CodedError[] = []
-  watchPublished(connection, target.streamKey, (failure) => failures.push(failure))
+  watchPublished(connection, [target.streamKey], (failure) => failures.push(failure))
   peer.sayOn(...statusOf('NetStream.Publish.Start', 'again', 'status'))
   peer.sayOn(...statusOf('NetStream.Something', 'slow', 'warning'))
   peer.say('_error', 3, null, { level: 'error', code: 'NetConnection.Call.Failed' })

@@ -138,10 +138,12 @@ export async function requestPublish(
 /**
  * Relay mode for a connection that publishes: reports the one failure that ends it, in the call that brought it, be it a
  * refusal (nginx-rtmp says BadName after Publish.Start), the command close, or the end of the connection. A close on our side is none.
+ *
+ * @param secrets what must not appear in the failure although the destination says it: the stream key, the password.
  */
 export function watchPublished(
   connection: RtmpConnection,
-  streamKey: Secret,
+  secrets: readonly Secret[],
   onFailure: (failure: CodedError<OutputErrorCode>) => void,
 ): void {
   let hasFailed = false
@@ -161,7 +163,7 @@ export function watchPublished(
     if (command === undefined || chatter.answered(command)) return
     if (command.name === 'close') fail(saidClose('published'))
     else if (command.name === 'onStatus' && (isRefusal(informationOf(command)) || isUnpublish(command)))
-      fail(refusal(command, 'published', [streamKey]))
+      fail(refusal(command, 'published', secrets))
   })
   if (connection.signal.aborted) onOver()
   else connection.signal.addEventListener('abort', onOver, { once: true })

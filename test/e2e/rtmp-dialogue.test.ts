@@ -111,7 +111,7 @@ test('nginx-rtmp takes the publish, refuses a second one, and hears goodbye', {
   const target = targetOf(nginx.url(), 'thekey')
   using first = await dial(nginx.port)
   const { messageStreamId } = await requestPublish(first, target, { signal: deadline() })
-  watchPublished(first, target.streamKey, () => {})
+  watchPublished(first, [target.streamKey], () => {})
   const header = Buffer.of(0xaf, 0x00, 0x12, 0x10)
   const audio = { chunkStreamId: 4, type: messageTypes.audio, timestamp: 0, messageStreamId }
   for (let count = 0; count < 200; count++) first.send(frameMessage({ ...audio, body: header }, outputChunkSize))
@@ -121,7 +121,7 @@ test('nginx-rtmp takes the publish, refuses a second one, and hears goodbye', {
   const failure = await new Promise<CodedError>((resolve) => {
     // BadName may come in answer to publish, or after Publish.Start.
     requestPublish(second, target, { signal: deadline() }).then(
-      () => watchPublished(second, target.streamKey, resolve),
+      () => watchPublished(second, [target.streamKey], resolve),
       resolve,
     )
   })
