@@ -8,7 +8,7 @@ import type { MediaMessage } from './media-message.ts'
  * tag of Enhanced RTMP v1, for which there is no other.
  */
 
-const plainCodecs = new Set(['avc1', 'mp4a', '.mp3'])
+const plainCodecs = { video: ['avc1'], audio: ['mp4a', '.mp3'] }
 /** Data that only its own kind of destination understands: sound in data messages (OBS 26 to 30 for Twitch). */
 const specialData = new Set(['additionalMedia', 'onExpectAdditionalMedia'])
 
@@ -20,7 +20,7 @@ export function isBeyondPlain(media: MediaMessage, body: Buffer): boolean {
     media.multitrack ||
     media.modEx ||
     media.trackId !== 0 ||
-    plainCodecs.has(media.codec) ||
+    plainCodecs[media.kind].includes(media.codec) ||
     media.role === 'multichannel_config'
   )
 }
