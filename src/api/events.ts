@@ -32,7 +32,7 @@ type Listener = {
   /** Inputs whose figures are wanted; none: totals. */
   readonly inputs: ReadonlySet<string>
   readonly response: ServerResponse
-  /** False once the token was revoked or has expired. */
+  /** False once the token was revoked or has expired, or the session was signed out. */
   readonly mayListen: () => boolean
   lastWrittenMs: number
 }
@@ -129,7 +129,7 @@ export class EventStreams {
   }
 
   #tell(listener: Listener, { sequence, accountId, name, message }: StateEvent): void {
-    if (accountId !== listener.accountId) return
+    if (accountId !== listener.accountId || !this.#mayStay(listener)) return
     this.#write(listener, `id: ${this.#run}-${sequence}\nevent: ${name}\ndata: ${JSON.stringify(message)}\n\n`)
   }
 
@@ -144,17 +144,21 @@ export class EventStreams {
   }
 
   #tellFigures(listener: Listener, figures: Figures): void {
-    if (!listener.mayListen()) {
-      this.#listeners.delete(listener)
-      listener.response.end()
-      return
-    }
+    if (!this.#mayStay(listener)) return
     if (listener.inputs.size === 0) this.#write(listener, figures.totalsOf(listener.accountId))
     for (const input of listener.inputs) {
       const text = figures.ofInput(listener.accountId, input)
       if (text !== undefined) this.#write(listener, text)
     }
     if (this.#clock.monotonicMs() - listener.lastWrittenMs >= heartbeatMs) this.#write(listener, ': still here\n\n')
+  }
+
+  /** A listener who lost the right to hear is told nothing more. */
+  #mayStay(listener: Listener): boolean {
+    if (listener.mayListen()) return true
+    this.#listeners.delete(listener)
+    listener.response.end()
+    return false
   }
 
   #write(listener: Listener, text: string): void {
