@@ -21,7 +21,19 @@ const answerBytesMax = 64 * 1024
  * One POST. Receivers obey the same network policy as outputs: every resolved address is checked, and a checked address is
  * connected to. Redirects are not followed. Never throws: what went wrong is in the outcome, without the url.
  */
-export function post(
+export async function post(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+  parts: PostParts,
+  signal: AbortSignal,
+): Promise<DeliveryOutcome> {
+  // Also where the url itself holds an address, and nothing is looked up.
+  await parts.policy.refresh()
+  return send(url, headers, body, parts, signal)
+}
+
+function send(
   url: string,
   headers: Readonly<Record<string, string>>,
   body: string,
@@ -100,8 +112,8 @@ class AddressRefused extends Error {}
 
 function checkedLookup({ resolve, policy }: PostParts, signal: AbortSignal): LookupFunction {
   return (host, options, callback) => {
-    Promise.all([resolve(host, signal), policy.refresh()]).then(
-      ([addresses]) => {
+    resolve(host, signal).then(
+      (addresses) => {
         const allowed = addresses.filter(({ address }) => policy.check(address).allowed)
         const first = allowed[0]
         if (first === undefined) {
