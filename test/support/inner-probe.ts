@@ -22,17 +22,24 @@ if (isMainThread) {
   let count = 0
   process.on('SIGUSR2', async () => {
     const threads: OfThread[] = []
-    channel.onmessage = ({ data }: MessageEvent) => void threads.push((data as { answer: OfThread }).answer)
-    channel.postMessage('what do you hold?')
+    const question = ++count
+    channel.onmessage = ({ data }: MessageEvent) => {
+      const { answer, to } = data as { answer?: OfThread; to: number }
+      if (answer !== undefined && to === question) threads.push(answer)
+    }
+    channel.unref()
+    channel.postMessage({ question })
     threads.push(await held())
     await new Promise((resolve) => setTimeout(resolve, answersMs))
-    channel.onmessage = () => {}
-    channel.unref()
     const listeners = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
-    process.stdout.write(`${JSON.stringify({ probe: ++count, rss: process.memoryUsage.rss(), listeners, threads })}\n`)
+    process.stdout.write(`${JSON.stringify({ probe: question, rss: process.memoryUsage.rss(), listeners, threads })}\n`)
   })
 } else {
-  channel.onmessage = async () => channel.postMessage({ answer: await held() })
+  channel.onmessage = async ({ data }: MessageEvent) => {
+    // All threads hear all of it, the answers of the others, too.
+    const { question } = data as { question?: number }
+    if (question !== undefined) channel.postMessage({ answer: await held(), to: question })
+  }
   channel.unref()
 }
 
