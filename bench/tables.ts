@@ -1,5 +1,6 @@
 import type { Capacity } from './capacity.ts'
 import type { Measurement } from './measure.ts'
+import type { MicroResult } from './micro.ts'
 import { median, type WorkResult } from './results.ts'
 
 /** Results as Markdown tables whose columns are aligned, so that they can be read on a terminal, too. */
@@ -109,3 +110,39 @@ export function capacityTable(capacities: readonly Capacity[]): string {
 }
 
 export const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`
+
+export const microHead: readonly string[] = [
+  'stage; feed',
+  'MB/s',
+  'messages/s',
+  'ns a message',
+  'objects a message',
+  'bytes a message',
+  'writes a message',
+  'ns a write',
+  'objects a write',
+  'bytes a write',
+]
+
+export function microTable(results: readonly MicroResult[]): string {
+  return table(
+    microHead,
+    results.map((one) => {
+      const ofWrites = [
+        one.nanosecondsPerWrite.toFixed(0),
+        one.objectsPerWrite.toFixed(2),
+        one.bytesPerWrite.toFixed(0),
+      ]
+      return [
+        `${one.stage}; ${one.feed}`,
+        one.megabytesPerSecond.toFixed(0),
+        Math.round(one.messagesPerSecond).toLocaleString('en'),
+        one.nanosecondsPerMessage.toFixed(0),
+        one.objectsPerMessage.toFixed(2),
+        one.bytesPerMessage.toFixed(0),
+        (one.writes / one.messages).toFixed(2),
+        ...(one.writes === 0 ? ['', '', ''] : ofWrites),
+      ]
+    }),
+  )
+}
