@@ -23,11 +23,13 @@ import { AccountRegister, type FirstAccount, firstTokenId } from './account-regi
 import type { Principal } from './accounts.ts'
 import { Alerting } from './alerting.ts'
 import type { Doors } from './auth.ts'
+import { BrokenRequests, checkHeaders } from './broken-requests.ts'
 import { addDashboard, type ServerAround } from './dashboard.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
 import { EventStreams } from './events.ts'
 import { LatestFigures } from './figures.ts'
+import { type HttpDeadlines, httpDeadlines, httpOptions, keepAliveMs, limitConnections } from './http-limits.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
@@ -71,6 +73,8 @@ export type ApiOptions = {
   readonly webhooks?: () => WebhookOutcomes
   /** 0 to 1. */
   readonly random?: () => number
+  /** How long clients may take: shorter for tests. */
+  readonly deadlines?: HttpDeadlines
   /** Where the dashboard was built; absent: there is none. */
   readonly dashboardFolder?: string
   /** What the dashboard shows of the server around the API. */
@@ -100,8 +104,6 @@ export type TlsListener = { readonly renew: (tls: SecureContextOptions) => void 
 
 /** The largest meta and the longest recording settings are far below; a stranger's upload ends here. */
 export const bodyBytesMax = 100 * 1024
-/** A request arrives whole within this time, however slowly it is sent. */
-const requestDurationMsMax = 30_000
 /** An upload that is too large is read on for so many bytes, so that the answer is not lost in a connection reset. */
 const drainBytesMax = 4 * 1024 * 1024
 const drainMsMax = 2_000
@@ -109,7 +111,7 @@ const closeMsMax = 2_000
 
 /** Resolves when everything that the store holds can be read. @throws Refusal 11503 when the store does not answer in time. */
 export async function createApi(options: ApiOptions): Promise<Api> {
-  const { store, bus, cipher, clock, log, limits } = options
+  const { store, bus, cipher, clock, log, limits, deadlines = httpDeadlines } = options
   const ending = new AbortController()
   const projection = new Projection({ store, cipher, clock, log, ownerIsAlive: options.ownerIsAlive })
   const register = new AccountRegister({ store, clock, log, first: options.first })
@@ -130,16 +132,19 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   let isClosing = false
   const ready = () => !isClosing && projection.isCurrent() && register.isCurrent() && (options.isReady?.() ?? true)
 
+  const brokenRequests = new BrokenRequests()
   const app: HttpRoutes = fastify({
     bodyLimit: bodyBytesMax,
-    requestTimeout: requestDurationMsMax,
+    http: httpOptions(deadlines),
+    requestTimeout: deadlines.requestMs,
+    keepAliveTimeout: keepAliveMs,
     forceCloseConnections: 'idle',
     // Fastify's own 503 is not in the envelope; whoever is still connected is served, and told to come back anew.
     return503OnClosing: false,
     trustProxy: options.trustProxy?.length ? [...options.trustProxy] : false,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
     frameworkErrors: (_error, request, reply) => answerError(noRoute(request.url), request, reply, log),
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: brokenRequests.answer,
   })
   app.setValidatorCompiler(({ schema, httpPart }) => (sent: unknown) => {
     const read = (schema as z.ZodType).safeParse(sent)
@@ -172,9 +177,12 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     },
   )
   app.addHook('onRequest', async (request, reply) => {
+    checkHeaders(request.raw)
     // Whatever the client calls it: the documented curl lines send their JSON as a form, or as nothing at all.
     request.raw.headers['content-type'] = 'application/json'
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff')
+    // Whoever opens an answer in a browser sees text, and no page shows it in a frame; pages have policies of their own.
+    reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
   })
 
   const description = await describeRoutes(app)
@@ -225,6 +233,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     limits,
   })
   await app.ready()
+  limitConnections(app.server, deadlines)
+  brokenRequests.watch(app.server)
 
   const tlsServers: HttpsServer[] = []
   const api: Api = {
@@ -233,8 +243,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return app.server.address() as AddressInfo
     },
     async listenTls(host, port, tls) {
-      const server = createHttpsServer({ ...tls, requestTimeout: requestDurationMsMax }, app.routing)
-      server.on('clientError', answerBrokenRequest)
+      const server = createHttpsServer(
+        { ...tls, ...httpOptions(deadlines), handshakeTimeout: deadlines.headersMs },
+        app.routing,
+      )
+      limitConnections(server, deadlines)
+      server.on('clientError', brokenRequests.answer)
+      brokenRequests.watch(server)
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
         server.listen({ host, port }, () => {
@@ -350,28 +365,4 @@ function drain(request: IncomingMessage): Promise<void> {
     const timer = setTimeout(done, drainMsMax)
     request.on('data', count).once('end', done).once('close', done).resume()
   })
-}
-
-/** What is no HTTP, or never arrives whole, has no request to answer through. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket | import('node:stream').Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const refusal =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? refused(408)
-      : error.code === 'HPE_HEADER_OVERFLOW'
-        ? refused(431)
-        : invalid('', 'This is not a valid HTTP request.')
-  const body = JSON.stringify(failure(refusal.errors))
-  const phrases: Record<number, string> = {
-    400: 'Bad Request',
-    408: 'Request Timeout',
-    431: 'Request Header Fields Too Large',
-  }
-  socket.end(
-    `HTTP/1.1 ${refusal.status} ${phrases[refusal.status]}\r\nconnection: close\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  )
 }
