@@ -1,9 +1,16 @@
-import { createTheme, Modal, Tooltip } from '@mantine/core'
+import { createTheme, type MantineColorsTuple, Modal, Tooltip } from '@mantine/core'
 
 /** One accent, for what can be pressed; green, amber and red say how something is (theme.css), and nothing else does. */
 export const theme = createTheme({
   primaryColor: 'indigo',
   primaryShade: { light: 7, dark: 8 },
+  // The greys of dark pages: bluish, as those of theme.css are; Mantine's are brownish beside them.
+  colors: {
+    dark: [
+      ...['#e7eaef', '#c3c9d3', '#9aa4b3', '#6f7a8b', '#3a424f'],
+      ...['#2a303a', '#1c2129', '#161a20', '#0e1115', '#090b0e'],
+    ] as unknown as MantineColorsTuple,
+  },
   defaultRadius: 'md',
   cursorType: 'pointer',
   respectReducedMotion: true,

@@ -1,4 +1,5 @@
 import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import type { ServerFacts } from '../../../src/api/dashboard-types.ts'
 import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/api/schemas.ts'
 import type { JsonObject } from '../../../src/model/live-input.ts'
 import { tellFailure } from '../frame/notices.ts'
@@ -24,6 +25,7 @@ export const queryClient = new QueryClient({
 
 export const keys = {
   session: ['session'] as const,
+  server: ['server'] as const,
   inputs: (account: string) => ['inputs', account] as const,
   input: (account: string, input: string) => ['input', account, input] as const,
   outputs: (account: string, input: string) => ['outputs', account, input] as const,
@@ -31,6 +33,15 @@ export const keys = {
 
 export function useSession() {
   return useQuery({ queryKey: keys.session, queryFn: ({ signal }) => readSession(signal), staleTime: 60_000 })
+}
+
+/** Addresses, certificate and limits of this server: they change with its settings only. */
+export function useServerFacts() {
+  return useQuery({
+    queryKey: keys.server,
+    queryFn: async ({ signal }) => (await call<ServerFacts>('/dashboard/server', { signal })).result,
+    staleTime: 60_000,
+  })
 }
 
 /** All live inputs of an account, the newest first. */

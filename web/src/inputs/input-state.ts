@@ -29,6 +29,11 @@ export function placeOf({ kind }: InputView): number {
 
 /** A line of the history of an input. */
 export function momentWords(state: string, reason: string): string {
-  if (state === 'connected') return reason === 'reconnected' ? 'Live again: the encoder came back' : 'Live'
-  return reason === 'reconnecting' ? 'Encoder lost: outputs were held for it' : 'Offline'
+  if (state === 'connected') return reason === 'reconnected' ? 'Live again' : 'Live'
+  return reason === 'reconnecting' ? 'Encoder lost, outputs held' : 'Offline'
+}
+
+export function toneOf(state: string, reason: string): Tone {
+  if (state === 'connected') return 'good'
+  return reason === 'reconnecting' ? 'wait' : 'idle'
 }

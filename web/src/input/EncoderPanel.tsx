@@ -1,0 +1,94 @@
+import { Skeleton } from '@mantine/core'
+import { lazy, type ReactNode, Suspense } from 'react'
+import type { InputHealth } from '../../../src/model/status.ts'
+import { useInputHealth } from '../api/live.ts'
+import { Bitrate } from '../parts/Bitrate.tsx'
+import { noFigure } from '../parts/bitrate-words.ts'
+import { AlertIcon } from '../parts/icons.tsx'
+import { Panel } from '../parts/Panel.tsx'
+import { channelWords, codecWords } from './codec-words.ts'
+import styles from './EncoderPanel.module.css'
+
+const BitrateGraph = lazy(() => import('./BitrateGraph.tsx').then(({ BitrateGraph }) => ({ default: BitrateGraph })))
+
+export const encoderPanelId = 'encoder'
+
+/** What the encoder sends, measured by the server, and what should be set otherwise. */
+export function EncoderPanel({ id, isOnAir }: { readonly id: string; readonly isOnAir: boolean }) {
+  const health = useInputHealth(id)
+  if (!isOnAir && health === undefined)
+    return (
+      <Panel title="Encoder" id={encoderPanelId}>
+        <p className={styles['none']}>
+          When an encoder sends, its codecs, picture, key frames and bitrate stand here, and what should be set
+          otherwise.
+        </p>
+      </Panel>
+    )
+  return (
+    <Panel title="Encoder" id={encoderPanelId}>
+      <div className={styles['content']}>
+        <Warnings health={health} />
+        <dl className={styles['facts']}>
+          {factsOf(health).map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value ?? noFigure}</dd>
+            </div>
+          ))}
+        </dl>
+        <Suspense fallback={<Skeleton height={200} />}>
+          <BitrateGraph id={id} />
+        </Suspense>
+      </div>
+    </Panel>
+  )
+}
+
+/** The server's sentences: each says what to change in the encoder. */
+function Warnings({ health }: { readonly health: InputHealth | undefined }) {
+  return (
+    <ul className={styles['warnings']} role="status">
+      {health?.warnings.map(({ code, message }) => (
+        <li key={code}>
+          <AlertIcon />
+          <span>{message}</span>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function factsOf(health: InputHealth | undefined): readonly (readonly [string, ReactNode])[] {
+  const { video, audio } = health ?? {}
+  const size = video?.width !== undefined && video.height !== undefined ? `${video.width} × ${video.height}` : undefined
+  const rate = video?.frameRate !== undefined ? `${rounded(video.frameRate, 2)} fps` : undefined
+  const keyFrames = video?.keyframeIntervalMs
+  return [
+    ['Bitrate', <Bitrate key="bitrate" kbps={health?.bitrateKbps} />],
+    ['Video', video && [codecWords(video.codec), video.profile].filter(Boolean).join(' ')],
+    ['Picture', size],
+    ['Frame rate', rate],
+    ['Key frames', keyFrames === undefined ? undefined : `every ${rounded(keyFrames / 1_000, 1)} s`],
+    ['B-frames', video?.bFrames === undefined ? undefined : video.bFrames ? 'yes' : 'no'],
+    ['Audio', audio && audioWords(audio)],
+    ['Upload', uploadWords(health?.uploadRatio)],
+  ]
+}
+
+function audioWords({ codec, sampleRate, channels }: NonNullable<InputHealth['audio']>): string {
+  const parts = [codecWords(codec)]
+  if (sampleRate !== undefined) parts.push(`${rounded(sampleRate / 1_000, 2)} kHz`)
+  if (channels !== undefined) parts.push(channelWords(channels))
+  return parts.join(', ')
+}
+
+/** Media time over wall time. */
+function uploadWords(ratio: number | undefined): string | undefined {
+  if (ratio === undefined) return undefined
+  return ratio >= 0.98 ? 'keeps up' : `${Math.round(ratio * 100)} % of real time`
+}
+
+function rounded(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)))
+}
