@@ -9,6 +9,7 @@ import {
   temporaryFolder,
   waitFor,
 } from './processes.ts'
+import { SecretWatch } from './secret-watch.ts'
 
 /** The server under test, as a child process of its own: real ports, real files, real signals. */
 
@@ -90,6 +91,8 @@ export class ServerUnderTest implements AsyncDisposable {
   readonly log: LogLine[] = []
   readonly #options: ServerOptions
   readonly #folder: AsyncDisposable
+  /** What the server writes is searched for what it should keep to itself, when the test is over. */
+  readonly secrets: SecretWatch = new SecretWatch()
   readonly #settings: Readonly<Record<string, string>>
   #program: RunningProgram | undefined
   #described: Promise<DescribedAnswers> | undefined
@@ -110,11 +113,14 @@ export class ServerUnderTest implements AsyncDisposable {
       ACCOUNT_ID: accountIdOfTests,
       RATE_LIMIT: '0',
       LOG_FORMAT: 'json',
+      // All that it could ever say, so that no secret in it is overlooked.
+      LOG_LEVEL: 'trace',
       ...options.settings,
     }
     this.dataDir = this.#settings['DATA_DIR']!
     this.token = this.#settings['API_TOKEN']!
     this.accountId = this.#settings['ACCOUNT_ID']!
+    this.secrets.add(this.token)
   }
 
   /** `http://127.0.0.1:port` */
@@ -213,6 +219,9 @@ export class ServerUnderTest implements AsyncDisposable {
     })
     const text = await answer.text()
     described?.check(method, pathname, answer.status, text)
+    this.secrets.addFrom(body)
+    if (answer.status === 200) this.secrets.addFrom(JSON.parse(text))
+    else this.secrets.wrote(`the answer to ${method} ${path}`, text)
     return { status: answer.status, json: JSON.parse(text) as Envelope<Result>, headers: answer.headers }
   }
 
@@ -266,8 +275,22 @@ export class ServerUnderTest implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#program) await this.stop()
+    if (this.#program) {
+      await this.#readMetrics()
+      await this.stop()
+    }
+    this.secrets.addFromDatabase(this.dataDir, this.#settings['SECRET_KEY'])
     await this.#folder[Symbol.asyncDispose]()
+    // A stand-in for the server may repeat what it is sent.
+    if (this.#options.main === undefined) this.secrets.assertNothingFound()
+  }
+
+  async #readMetrics(): Promise<void> {
+    const answer = await fetch(`${this.origin}/metrics`, {
+      headers: { connection: 'close' },
+      signal: AbortSignal.timeout(2_000),
+    }).catch(() => undefined)
+    this.secrets.wrote('GET /metrics', (await answer?.text().catch(() => '')) ?? '')
   }
 
   async #must<Result>(method: string, path: string, body?: unknown): Promise<Result> {
@@ -293,6 +316,7 @@ export class ServerUnderTest implements AsyncDisposable {
 
   #writeDown(line: string): void {
     if (line === '') return
+    this.secrets.wrote('the log', line)
     if (this.log.length >= logLinesMax) this.log.splice(0, logLinesMax / 2)
     try {
       this.log.push(JSON.parse(line) as LogLine)
