@@ -10,11 +10,14 @@ export interface Clock {
 
 export type Cancel = () => void
 
+/** The longest that a timer of Node can wait; at a longer time it fires at once. What fires too early looks again, and waits again. */
+const timerMsMax = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(durationMs, callback) {
-    const timer = setTimeout(callback, durationMs)
+    const timer = setTimeout(callback, Math.min(durationMs, timerMsMax))
     timer.unref()
     return () => clearTimeout(timer)
   },

@@ -108,7 +108,8 @@ export class StatusBoard {
     const now = this.#clock.now()
     for (const [key, entry] of this.#entries) {
       const seenAt = Date.parse(entry.document.status.current.statusLastSeen)
-      if (!entry.isDirty && now - seenAt >= heartbeatMs && isLive(key.slice('status.'.length))) {
+      // Also when the clock of the machine was set back: it would stay away until then.
+      if (!entry.isDirty && Math.abs(now - seenAt) >= heartbeatMs && isLive(key.slice('status.'.length))) {
         const { current, history } = entry.document.status
         this.#set(entry, { current: { ...current, statusLastSeen: new Date(now).toISOString() }, history })
       }

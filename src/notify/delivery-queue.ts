@@ -232,7 +232,9 @@ export class DeliveryQueue {
         const isOutOfOrder = failuresBefore < Number.POSITIVE_INFINITY
         failuresBefore = Math.min(failuresBefore, delivery.failures)
         if (this.#underWay.has(key)) continue
-        const due = delivery.nextAttemptAt ?? now
+        const at = delivery.nextAttemptAt ?? now
+        // Longer than any wait that is ever begun: the clock of the machine was set back meanwhile.
+        const due = at - now > waitMsMax ? now : at
         if (due > now) next = Math.min(next, due)
         else if (this.#hasRoom(delivery.destinationId)) this.#begin(key, delivery, isOutOfOrder)
       }
