@@ -16,6 +16,7 @@ import type { Store } from '../store/store.ts'
 /** Tried again after so long, doubled each time up to an hour, an eighth more or less; given up after a day. */
 const firstRetryMs = 5_000
 const longestRetryMs = 3_600_000
+const waitMsMax = longestRetryMs * 1.125
 export const givenUpMs = 24 * 3_600_000
 /** So many failures (a minute and more), and later events of the same input need not wait any longer. */
 export const failuresThatHoldUp = 5
