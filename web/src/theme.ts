@@ -1,11 +1,16 @@
-import { createTheme, type MantineColorsTuple, Modal, Tooltip } from '@mantine/core'
+import { createTheme, type MantineColorsTuple, Menu, Modal, Tooltip } from '@mantine/core'
 
 /** One accent, for what can be pressed; green, amber and red say how something is (theme.css), and nothing else does. */
 export const theme = createTheme({
   primaryColor: 'indigo',
   primaryShade: { light: 7, dark: 8 },
-  // The greys of dark pages: bluish, as those of theme.css are; Mantine's are brownish beside them.
   colors: {
+    // Mantine's is too light to be read as text, or under white text.
+    red: [
+      ...['#fff0f0', '#ffdfdf', '#ffc2c2', '#ffa3a0', '#ff8d85'],
+      ...['#e5484d', '#cf3036', '#b42323', '#9c1c1c', '#831616'],
+    ] as unknown as MantineColorsTuple,
+    // The greys of dark pages: bluish, as those of theme.css are; Mantine's are brownish beside them.
     dark: [
       ...['#e7eaef', '#c3c9d3', '#9aa4b3', '#6f7a8b', '#3a424f'],
       ...['#2a303a', '#1c2129', '#161a20', '#0e1115', '#090b0e'],
@@ -25,6 +30,8 @@ export const theme = createTheme({
     },
   },
   components: {
+    // The placeholder has a tab index, and lies where screen readers expect items alone.
+    Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
     Tooltip: Tooltip.extend({ defaultProps: { events: { hover: true, focus: true, touch: true }, openDelay: 250 } }),
     // The page is held still by theme.css: what locks it otherwise writes a <style>, which the page's policy forbids.
     Modal: Modal.extend({

@@ -32,10 +32,10 @@ export function AppFrame({ session, account, route, children }: Props) {
   }
   return (
     <>
-      <a className={styles['skip']} href={place} onClick={skip}>
-        Skip to the content
-      </a>
       <header className={styles['bar']}>
+        <a className={styles['skip']} href={place} onClick={skip}>
+          Skip to the content
+        </a>
         <div className={styles['inner']}>
           <a className={styles['home']} href="#/" aria-label="Stream Connect: live inputs">
             <Mark />

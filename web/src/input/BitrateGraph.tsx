@@ -10,6 +10,7 @@ import styles from './BitrateGraph.module.css'
 const height = 200
 /** Between two figures of a running broadcast lies a second: a longer silence is a gap in the line. */
 const gapMs = 4_000
+const spanSecondsMin = 120
 
 /** What came in over the last ten minutes, of the time since the page was opened. */
 export function BitrateGraph({ id }: { readonly id: string }) {
@@ -61,7 +62,7 @@ function optionsFor(element: HTMLElement, scheme: string): UPlot.Options {
     legend: { show: false },
     cursor: { show: false },
     scales: {
-      x: { time: true, range: (_plot, _min, max) => spanTo(max ?? Date.now() / 1_000) },
+      x: { time: true, range: (_plot, min, max) => span(min, max) },
       y: { range: (_plot, _min, max) => [0, Math.max(100, (max ?? 0) * 1.2)] },
     },
     series: [
@@ -75,8 +76,11 @@ function optionsFor(element: HTMLElement, scheme: string): UPlot.Options {
   }
 }
 
-function spanTo(seconds: number): UPlot.Range.MinMax {
-  return [seconds - historyMs / 1_000, seconds]
+/** As long as there are figures for, so that a page that was just opened shows more than a dot. */
+function span(min: number | null, max: number | null): UPlot.Range.MinMax {
+  const newest = max ?? Date.now() / 1_000
+  const seconds = Math.min(historyMs / 1_000, Math.max(spanSecondsMin, newest - (min ?? newest)))
+  return [newest - seconds, newest]
 }
 
 /** A canvas does not know `light-dark()`. */

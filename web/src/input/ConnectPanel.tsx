@@ -20,6 +20,8 @@ export function ConnectPanel({ account, input, isOnAir }: Props) {
   const addresses = addressesOf(input)
   const isSelfSigned = useServerFacts().data?.certificate?.selfSigned === true
   const [chosen, setChosen] = useState<Protocol>()
+  // Whose encoder sends already knows how. It stays as it is when that changes: nothing moves by itself.
+  const [isTaught, setTaught] = useState(!isOnAir)
   const [isAsked, setAsked] = useState(false)
   const rotate = useRotateKeys(account)
   // Most encoders refuse a certificate that nobody vouches for.
@@ -66,7 +68,13 @@ export function ConnectPanel({ account, input, isOnAir }: Props) {
             the server is given one of its own (TLS_CERT, TLS_KEY).
           </Text>
         )}
-        <HowTo address={address} />
+        {isTaught ? (
+          <HowTo address={address} />
+        ) : (
+          <Button variant="default" size="xs" justify="flex-start" onClick={() => setTaught(true)} w="fit-content">
+            How to set up an encoder
+          </Button>
+        )}
         <div className={styles['rotate']}>
           <Button
             variant="default"

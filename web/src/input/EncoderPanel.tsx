@@ -48,14 +48,16 @@ export function EncoderPanel({ id, isOnAir }: { readonly id: string; readonly is
 /** The server's sentences: each says what to change in the encoder. */
 function Warnings({ health }: { readonly health: InputHealth | undefined }) {
   return (
-    <ul className={styles['warnings']} role="status">
-      {health?.warnings.map(({ code, message }) => (
-        <li key={code}>
-          <AlertIcon />
-          <span>{message}</span>
-        </li>
-      ))}
-    </ul>
+    <div className={styles['warned']} role="status">
+      <ul className={styles['warnings']}>
+        {health?.warnings.map(({ code, message }) => (
+          <li key={code}>
+            <AlertIcon />
+            <span>{message}</span>
+          </li>
+        ))}
+      </ul>
+    </div>
   )
 }
 

@@ -1,4 +1,5 @@
 import { useInputHealth } from '../api/live.ts'
+import { AlertIcon } from '../parts/icons.tsx'
 import { StateBadge } from '../parts/StateBadge.tsx'
 import { encoderPanelId } from './EncoderPanel.tsx'
 import styles from './WarningsMark.module.css'
@@ -10,7 +11,9 @@ export function WarningsMark({ id }: { readonly id: string }) {
   const show = () => document.getElementById(encoderPanelId)?.scrollIntoView({ block: 'center', behavior: 'smooth' })
   return (
     <button type="button" className={styles['mark']} onClick={show}>
-      <StateBadge tone="wait">{count === 1 ? '1 warning' : `${count} warnings`}</StateBadge>
+      <StateBadge tone="wait" mark={<AlertIcon size={14} />}>
+        {count === 1 ? '1 warning' : `${count} warnings`}
+      </StateBadge>
     </button>
   )
 }

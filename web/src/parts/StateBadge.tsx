@@ -4,15 +4,18 @@ import styles from './StateBadge.module.css'
 /** good: live. wait: something goes on, or is waited for. bad: a person has to do something. idle: nothing goes on, and nothing should. */
 export type Tone = 'good' | 'wait' | 'bad' | 'idle'
 
-type Props = { readonly tone: Tone; readonly children: ReactNode; readonly title?: string }
+/** `mark`: in place of the tone's own. */
+type Props = { readonly tone: Tone; readonly children: ReactNode; readonly mark?: ReactNode }
 
 /** Colour and a mark of its own shape: a state is never told by colour alone. */
-export function StateBadge({ tone, children, title }: Props) {
+export function StateBadge({ tone, children, mark }: Props) {
   return (
-    <span className={styles['badge']} data-tone={tone} title={title}>
-      <svg className={styles['mark']} viewBox="0 0 10 10" aria-hidden="true">
-        {marks[tone]}
-      </svg>
+    <span className={styles['badge']} data-tone={tone}>
+      {mark ?? (
+        <svg className={styles['mark']} viewBox="0 0 10 10" aria-hidden="true">
+          {marks[tone]}
+        </svg>
+      )}
       {children}
     </span>
   )
