@@ -83,15 +83,16 @@ export class Visitor implements AsyncDisposable {
   }
 
   /** The page is no wider than its window. */
-  async assertNoSidewaysScroll(): Promise<void> {
-    const widths = await this.page.evaluate(() => {
+  async assertNoSidewaysScroll(what: string): Promise<void> {
+    // As text: the tests know no DOM.
+    const widths = await this.page.evaluate<{ scrollWidth: number; clientWidth: number; beyond: string[] }>(`(() => {
       const { scrollWidth, clientWidth } = document.documentElement
-      const wide = [...document.querySelectorAll('body *')].filter(
-        (element) => element.getBoundingClientRect().right > clientWidth + 1,
-      )
-      return { scrollWidth, clientWidth, wide: wide.slice(0, 5).map((element) => element.outerHTML.slice(0, 200)) }
-    })
-    assert.ok(widths.scrollWidth <= widths.clientWidth, `the page scrolls sideways: ${JSON.stringify(widths)}`)
+      const beyond = [...document.querySelectorAll('body *')]
+        .filter((element) => element.getBoundingClientRect().right > clientWidth + 1)
+        .map((element) => element.outerHTML.slice(0, 200))
+      return { scrollWidth, clientWidth, beyond: beyond.slice(0, 5) }
+    })()`)
+    assert.ok(widths.scrollWidth <= widths.clientWidth, `${what} scrolls sideways: ${JSON.stringify(widths)}`)
   }
 
   /** What axe-core finds against WCAG 2.2 AA that is serious or critical. */

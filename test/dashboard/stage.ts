@@ -45,15 +45,20 @@ export class Stage implements AsyncDisposable {
     return new Stage({ clip, server, browser, nginx }, opened.move())
   }
 
-  /** A person who has signed in. */
-  async visitor(options: VisitorOptions = {}, server = this.server): Promise<Visitor> {
+  /** A person who has signed in: with the token of the tests, or another. */
+  async visitor(options: VisitorOptions & { readonly token?: string } = {}, server = this.server): Promise<Visitor> {
     const visitor = await Visitor.enter(this.browser, server.origin, options)
     const answer = await visitor.page.request.post('/dashboard/session', {
-      data: { token: server.token },
+      data: { token: options.token ?? server.token },
       headers: { 'x-stream-connect': 'dashboard', origin: server.origin },
     })
     if (answer.status() !== 200) throw new Error(`signing in answered ${answer.status()}: ${await answer.text()}`)
     return visitor
+  }
+
+  /** Ended with the stage. */
+  use(thing: AsyncDisposable): void {
+    this.#stack.use(thing)
   }
 
   /** FFmpeg sends to the input until it is stopped. */
@@ -74,3 +79,9 @@ export const pages = {
   input: ({ accountId }: ServerUnderTest, { uid }: { readonly uid: string }) => `/#/${accountId}/inputs/${uid}`,
   settings: ({ accountId }: ServerUnderTest) => `/#/${accountId}/settings`,
 }
+
+/** A part of what is played: adds its tests. The stage is there when they run. */
+export type Scenes = (stage: () => Stage) => void
+
+/** Only a scene that hangs takes so long. */
+export const sceneMs = 120_000

@@ -229,7 +229,7 @@ function KeyHelp({ preset }: { readonly preset: DestinationPreset }) {
         {preset.keyPage !== undefined && (
           <>
             {' '}
-            <Anchor href={preset.keyPage} target="_blank" rel="noreferrer" inherit>
+            <Anchor href={preset.keyPage} target="_blank" rel="noreferrer" inherit underline="always">
               Open the page <ExternalIcon size={13} />
             </Anchor>
           </>

@@ -1,24 +1,15 @@
 import { Anchor, Skeleton } from '@mantine/core'
-import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import type { ServerFacts } from '../../../src/api/dashboard-types.ts'
-import { call } from '../api/client.ts'
+import { useServerFacts } from '../api/queries.ts'
 import { CopyField } from '../parts/CopyField.tsx'
 import { Panel } from '../parts/Panel.tsx'
 import { RelativeTime } from '../parts/RelativeTime.tsx'
 import { exactTime } from '../parts/time-words.ts'
 import styles from './ServerSections.module.css'
 
-function useServer(): ServerFacts | undefined {
-  return useQuery({
-    queryKey: ['server'],
-    queryFn: async ({ signal }) => (await call<ServerFacts>('/dashboard/server', { signal })).result,
-  }).data
-}
-
 /** Where encoders and programs reach this server. */
 export function AddressesSection() {
-  const server = useServer()
+  const server = useServerFacts().data
   if (server === undefined) return <Loading title="Addresses" />
   const { addresses, certificate } = server
   return (
@@ -61,7 +52,7 @@ function Address({
 const number = (value: number) => value.toLocaleString('en-GB')
 
 export function LimitsSection() {
-  const server = useServer()
+  const server = useServerFacts().data
   if (server === undefined) return <Loading title="Limits" />
   const { limits } = server
   const { recommendedBitrateKbps, ingestBitrateKbps, reconnectWindowSeconds, lagMs, bufferMs } = limits
@@ -102,7 +93,7 @@ function Limit({ name, children }: { readonly name: string; readonly children: R
 }
 
 export function AboutSection({ account }: { readonly account: string }) {
-  const server = useServer()
+  const server = useServerFacts().data
   if (server === undefined) return <Loading title="About" />
   return (
     <Panel title="About">

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { before, test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { waitFor } from '../support/processes.ts'
+import type { CreatedInput } from '../support/server.ts'
+import { type Colours, phone, Visitor } from './browser.ts'
+import { field, press, row } from './outputs.ts'
+import { pages, type Scenes, type Stage, sceneMs } from './stage.ts'
+
+/** Keys that are pressed before something is given up as out of reach. */
+const tabsMax = 80
+
+/** Presses Tab until what has the focus is called so. @throws AssertionError when it is not reached. */
+async function tabTo(page: Page, name: string): Promise<void> {
+  const called = `(() => {
+    const { activeElement: at } = document
+    if (at === document.body || at?.tagName === 'MAIN') return ''
+    const label = at?.labels?.[0]?.innerText ?? ''
+    return [at?.getAttribute('aria-label'), at?.innerText, label.replace(' *', ''), at?.getAttribute('placeholder')].join('\\n')
+  })()`
+  const passed: string[] = []
+  for (let count = 0; count < tabsMax; count++) {
+    const words = await page.evaluate<string>(called)
+    if (words.split('\n').some((line) => line.trim() === name)) return
+    passed.push(words.trim().split('\n')[0]!)
+    await page.keyboard.press('Tab')
+  }
+  assert.fail(`Tab does not lead to "${name}", but to: ${passed.join(', ')}`)
+}
+
+/** Each page as it looks with something on it. */
+async function tour(
+  stage: Stage,
+  page: Page,
+  input: CreatedInput,
+  see: (what: string) => Promise<void>,
+): Promise<void> {
+  const { server } = stage
+  await page.goto(pages.inputs(server))
+  await page.getByRole('link', { name: 'On view' }).waitFor()
+  await see('the list')
+  await page.goto(pages.input(server, input))
+  await row(page, 'Steady').getByText('Live', { exact: true }).waitFor()
+  await row(page, 'Missing').getByText('could not be resolved').waitFor()
+  await row(page, 'Steady').getByRole('button', { name: 'Details of Steady' }).click()
+  await row(page, 'Steady').getByText('What happened').waitFor()
+  await see('a live input')
+  await page.getByRole('button', { name: 'Add output' }).click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Kick' }).waitFor()
+  await see('the platforms')
+  await press(page, 'Kick')
+  await field(page, 'Stream key').fill('re_1_abc')
+  await page.getByText('This looks like a Restream key').waitFor()
+  await see('the form of an output')
+  await page.keyboard.press('Escape')
+  await page.goto(pages.settings(server))
+  await page.getByRole('heading', { name: 'Limits' }).waitFor()
+  await see('the settings')
+  await page.getByRole('button', { name: 'Create token' }).click()
+  await field(page, 'Name').waitFor()
+  await see('the form of a token')
+}
+
+export const looksScenes: Scenes = (stage) => {
+  let input: CreatedInput
+  before(async () => {
+    const { server, nginx } = stage()
+    input = await server.createInput({ meta: { name: 'On view' } })
+    await server.addOutput(input.uid, { url: nginx.url(), streamKey: 'steady-view', name: 'Steady' })
+    await server.addOutput(input.uid, { url: 'rtmp://no-such-host.example/live', streamKey: 'k', name: 'Missing' })
+    await server.addOutput(input.uid, { url: 'rtmp://127.0.0.1:9/live', streamKey: 'k', name: 'Off', enabled: false })
+    stage().use(await stage().encode(input))
+  })
+
+  for (const colours of ['light', 'dark'] satisfies Colours[])
+    test(`axe-core finds nothing serious on any page, ${colours}`, { timeout: sceneMs }, async () => {
+      await using stranger = await Visitor.enter(stage().browser, stage().server.origin, {
+        colours,
+        expected: /status of 401/,
+      })
+      await stranger.page.goto('/')
+      await stranger.page.getByRole('textbox', { name: 'API token' }).waitFor()
+      await stranger.assertAccessible('the sign-in')
+      await stranger.leave()
+      await using person = await stage().visitor({ colours })
+      await tour(stage(), person.page, input, (what) => person.assertAccessible(what))
+      await person.leave()
+    })
+
+  test('on a phone no page scrolls sideways', { timeout: sceneMs }, async () => {
+    await using person = await stage().visitor({ viewport: phone, context: { hasTouch: true, isMobile: true } })
+    await tour(stage(), person.page, input, (what) => person.assertNoSidewaysScroll(what))
+    await person.leave()
+  })
+
+  test('light and dark follow the system, or what one has chosen', { timeout: sceneMs }, async () => {
+    await using person = await stage().visitor({ colours: 'dark' })
+    const { page } = person
+    await page.goto(pages.inputs(stage().server))
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    /** 0 black, 765 white. */
+    const ground = async () => {
+      const colour = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
+      return (colour.match(/\d+/g) ?? []).slice(0, 3).reduce((sum, part) => sum + Number(part), 0)
+    }
+    const isDark = () => waitFor('a dark page', async () => (await ground()) < 150)
+    await isDark()
+    await page.emulateMedia({ colorScheme: 'light' })
+    await waitFor('a light page', async () => (await ground()) > 600)
+    await page.getByRole('button', { name: 'Light or dark' }).click()
+    await page.getByRole('menuitem', { name: 'Dark' }).click()
+    await isDark()
+    await page.reload()
+    await page.getByRole('heading', { level: 1 }).waitFor()
+    await isDark()
+    await person.leave()
+  })
+
+  test('everything is within reach of the keyboard', { timeout: sceneMs }, async () => {
+    const { server, nginx } = stage()
+    await using person = await stage().visitor()
+    const { page } = person
+    const { keyboard } = page
+    await page.goto(pages.inputs(server))
+    await page.getByRole('button', { name: 'Create live input' }).waitFor()
+    await tabTo(page, 'Create live input')
+    await keyboard.press('Enter')
+    await field(page, 'Name').waitFor()
+    await keyboard.type('By keyboard')
+    await keyboard.press('Enter')
+    await page.getByRole('heading', { level: 1, name: 'By keyboard' }).waitFor()
+    await page.getByRole('button', { name: 'Add output' }).waitFor()
+    await tabTo(page, 'Add output')
+    await keyboard.press('Enter')
+    await page.getByRole('dialog').getByRole('textbox', { name: 'Search a platform' }).waitFor()
+    await keyboard.type('trovo')
+    await tabTo(page, 'Trovo')
+    await keyboard.press('Enter')
+    await field(page, 'Stream key').waitFor()
+    await tabTo(page, 'Stream key')
+    await keyboard.type('a-key-of-trovo')
+    await keyboard.press('Enter')
+    await row(page, 'Trovo').waitFor()
+
+    await tabTo(page, 'Send to Trovo')
+    await keyboard.press('Space')
+    await row(page, 'Trovo').getByText('Off', { exact: true }).waitFor()
+    await tabTo(page, 'Details of Trovo')
+    await keyboard.press('Enter')
+    await row(page, 'Trovo').getByText('What happened').waitFor()
+    await tabTo(page, 'More for Trovo')
+    await keyboard.press('Enter')
+    await page.getByRole('menuitem', { name: 'Edit' }).waitFor()
+    await keyboard.press('ArrowDown')
+    await keyboard.press('ArrowDown')
+    await keyboard.press('Enter')
+    await field(page, 'Server url').waitFor()
+    await tabTo(page, 'Server url')
+    await keyboard.press('Control+A')
+    await keyboard.type(nginx.url())
+    await keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    await tabTo(page, 'More for Trovo')
+    await keyboard.press('Enter')
+    await page.getByRole('menuitem', { name: 'Delete' }).waitFor()
+    await keyboard.press('ArrowUp')
+    await keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
+    await tabTo(page, 'Delete the output')
+    await keyboard.press('Enter')
+    await row(page, 'Trovo').waitFor({ state: 'detached' })
+    assert.deepEqual(await server.outputs(page.url().split('/').at(-1)!), [])
+    await person.leave()
+  })
+}

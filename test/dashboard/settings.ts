@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict'
+import { createServer, type IncomingMessage } from 'node:http'
+import { test } from 'node:test'
+import { Webhook } from 'standardwebhooks'
+import { waitFor } from '../support/processes.ts'
+import { publish } from '../support/publisher.ts'
+import { syntheticTags } from '../support/synthetic-source.ts'
+import { field, press } from './outputs.ts'
+import { pages, type Scenes, sceneMs } from './stage.ts'
+
+type Received = { readonly headers: IncomingMessage['headers']; readonly body: string }
+
+/** A program that is told what happens, and answers as it is told to. */
+async function startReceiver(): Promise<
+  AsyncDisposable & { url: string; received: Received[]; answer: { status: number } }
+> {
+  const received: Received[] = []
+  const answer = { status: 204 }
+  const server = createServer(async (request, response) => {
+    received.push({ headers: request.headers, body: Buffer.concat(await request.toArray()).toString() })
+    response.writeHead(answer.status).end()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as { port: number }
+  return {
+    url: `http://127.0.0.1:${port}/hooks/live`,
+    received,
+    answer,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+export const settingsScenes: Scenes = (stage) => {
+  test('a token is created, shown once, used and revoked', { timeout: sceneMs }, async () => {
+    const { server } = stage()
+    await using person = await stage().visitor({ expected: /status of 400/ })
+    const { page } = person
+    await page.goto(pages.settings(server))
+    await page.getByRole('button', { name: 'Create token' }).click()
+    await press(page, 'Create token')
+    await page.getByRole('dialog').getByText('Must not be empty').waitFor()
+    await field(page, 'Name').fill('Control room')
+    await page.getByRole('dialog').getByRole('checkbox', { name: 'Change' }).check()
+    await page.getByRole('dialog').getByRole('combobox', { name: 'Expires' }).selectOption({ label: 'In 30 days' })
+    await press(page, 'Create token')
+    const shown = page.getByRole('dialog').getByText(/^sct_[\w-]{43}$/)
+    const token = await shown.innerText()
+    await page.getByRole('dialog').getByRole('button', { name: 'Copy the token' }).click()
+    assert.equal(await page.evaluate('navigator.clipboard.readText()'), token)
+    await press(page, 'I have copied it')
+    assert.equal(await page.getByText(token).count(), 0)
+
+    const inputs = () =>
+      fetch(`${server.baseUrl}/accounts/${server.accountId}/stream/live_inputs`, {
+        headers: { authorization: `Bearer ${token}`, connection: 'close' },
+      })
+    assert.equal((await inputs()).status, 200)
+    const row = page.getByRole('listitem', { name: 'Control room' })
+    await row.getByText('Read · Change').waitFor()
+    await row.getByText('in 29 d').waitFor()
+    await row.getByRole('button', { name: 'Revoke Control room' }).click()
+    await press(page, 'Revoke the token')
+    await row.waitFor({ state: 'detached' })
+    await waitFor('the token to be refused', async () => (await inputs()).status === 403)
+    await person.leave()
+  })
+
+  test('who may not manage tokens is told so, and can do the rest', { timeout: sceneMs }, async () => {
+    const { server } = stage()
+    const { json } = await server.api<{ value: string }>('POST', `/client/v4/accounts/${server.accountId}/tokens`, {
+      name: 'Looks on',
+      scopes: ['Stream Read'],
+    })
+    await using person = await stage().visitor({ expected: /status of 403/, token: json.result.value })
+    const { page } = person
+    await page.goto(pages.settings(server))
+    await page.getByText('may not manage tokens').waitFor()
+    await page.getByRole('heading', { name: 'Addresses' }).waitFor()
+    await person.leave()
+  })
+
+  test('a webhook of both dialects is tested, told, and told again', { timeout: sceneMs }, async () => {
+    const { server } = stage()
+    await using receiver = await startReceiver()
+    await using person = await stage().visitor({ expected: /status of 400/ })
+    const { page } = person
+    await page.goto(pages.settings(server))
+    await page.getByRole('button', { name: 'Add webhook' }).click()
+    await field(page, 'Name').fill('Bot')
+    await field(page, 'Url').fill(receiver.url)
+    await field(page, 'Secret').fill('a secret of ours')
+    receiver.answer.status = 500
+    await press(page, 'Test and add')
+    await page.getByRole('dialog').getByText('The receiver answered 500').waitFor()
+    receiver.answer.status = 204
+    await press(page, 'Test and add')
+    const secret = await page
+      .getByRole('dialog')
+      .getByText(/^whsec_/)
+      .innerText()
+    await press(page, 'I have copied it')
+    const row = page.getByRole('listitem', { name: 'Bot', exact: true })
+    await row.getByText('a live input goes on air').waitFor()
+    await row.getByRole('button', { name: 'Send a test to Bot' }).click()
+    await row.getByText('The test was taken: HTTP 204').waitFor()
+
+    const input = await server.createInput({ meta: { name: 'Told of' } })
+    await using encoder = await publish({ url: server.rtmpUrl, key: input.rtmps.streamKey })
+    const sending = new AbortController()
+    const sent = encoder.replay(syntheticTags({ kbps: 500, fps: 30, gopMs: 1_000 }), { signal: sending.signal })
+    const ofInput = () => receiver.received.filter(({ body }) => body.includes(input.uid))
+    await waitFor('the notification', () => ofInput().length === 1, 20_000)
+    const [told] = ofInput()
+    assert.equal(told!.headers['cf-webhook-auth'], 'a secret of ours')
+    new Webhook(secret).verify(told!.body, told!.headers as Record<string, string>)
+
+    const delivery = page
+      .getByRole('listitem', { name: 'A live input goes on air, to Bot' })
+      .filter({ hasText: 'Told of' })
+    await delivery.getByText('Taken', { exact: true }).waitFor()
+    await delivery.getByText(/^HTTP 204 in \d+ ms$/).waitFor()
+    await delivery.getByRole('button', { name: /^Send again/ }).click()
+    await waitFor('the same notification again', () => ofInput().length === 2, 20_000)
+    assert.equal(ofInput()[1]!.headers['webhook-id'], told!.headers['webhook-id'])
+    sending.abort()
+    await sent
+
+    await row.getByRole('button', { name: 'More for Bot' }).click()
+    await page.getByRole('menuitem', { name: 'Edit' }).click()
+    await page.getByRole('dialog').getByRole('checkbox', { name: 'An output is refused' }).check()
+    await press(page, 'Save')
+    await row.getByText('an output is refused').waitFor()
+    await row.getByRole('button', { name: 'More for Bot' }).click()
+    await page.getByRole('menuitem', { name: 'Delete' }).click()
+    await press(page, 'Delete the webhook')
+    await row.waitFor({ state: 'detached' })
+    const policies = () =>
+      server.api<{ name: string }[]>('GET', `/client/v4/accounts/${server.accountId}/alerting/v3/policies`)
+    await waitFor('its policy to be gone', async () =>
+      (await policies()).json.result.every(({ name }) => name !== 'Bot'),
+    )
+    await person.leave()
+  })
+
+  test('addresses, limits and version are those of the server', { timeout: sceneMs }, async () => {
+    const { server } = stage()
+    await using person = await stage().visitor()
+    const { page } = person
+    await page.goto(pages.settings(server))
+    await page.getByText(`rtmp://localhost:${server.ports.rtmp}/live/`, { exact: true }).waitFor()
+    await page.getByText(`rtmps://localhost:${server.ports.rtmps}/live/`, { exact: true }).waitFor()
+    await page.getByText(server.accountId, { exact: true }).waitFor()
+    await page.getByText(process.version, { exact: true }).waitFor()
+    await person.leave()
+  })
+}
