@@ -191,6 +191,27 @@ test('a header that was lost with the tail is sent before the next frame', () =>
   assert.equal(bodies.indexOf('second'), 2, 'directly before the key frame at which it goes on')
 })
 
+test('a header from before the start comes before the next frame of its lane', () => {
+  const { pool, log } = makeLog()
+  log.append(lanes.video, 9, 100, messageFlags.video | messageFlags.key, bodyOf(1, 50))
+  const cursor = new Cursor(log, pool, 1)
+  cursor.start(0)
+  const body = Buffer.from('af001190', 'hex')
+  log.append(lanes.audio, 8, 93, messageFlags.header, body, [{ slot: 'audio:0', lane: lanes.audio, type: 8, body }])
+  log.append(lanes.audio, 8, 96, 0, bodyOf(2, 60))
+  log.append(lanes.audio, 8, 120, 0, bodyOf(3, 70))
+  const receiver = new Receiver()
+  read(cursor, receiver)
+  assert.deepEqual(
+    receiver.messages.map(({ type, timestamp, body }) => [type, timestamp, body.length]),
+    [
+      [9, 0, 50],
+      [8, 20, 4],
+      [8, 20, 70],
+    ],
+  )
+})
+
 test('deltas that need an extended timestamp are never shared: a data message after hours, an output past 0xFFFFFF', () => {
   const { pool, log } = makeLog(1e12)
   const hours = 5 * 3600_000

@@ -383,10 +383,12 @@ export class Cursor implements LogReader {
     const log = this.#log
     const lane = log.laneOf(sequence)
     const flags = log.flagsOf(sequence)
-    if ((flags & messageFlags.header) !== 0) return false
-    if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) return true
-    if (this.#skipsVideo(sequence)) return true
+    if ((flags & messageFlags.header) === 0) {
+      if (!this.#takesSpecial && (flags & messageFlags.special) !== 0) return true
+      if (this.#skipsVideo(sequence)) return true
+    }
     if ((this.#inStep & (1 << lane)) !== 0) return false
+    // A header that is too late is missed: it is sent before the next frame of its lane.
     const time = log.timestampOf(sequence) - this.#base
     return time < 0 || ((this.#opened & (1 << lane)) !== 0 && time < this.#sentAt[lane]!)
   }
