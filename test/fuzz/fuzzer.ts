@@ -16,8 +16,8 @@ export type Finding = {
 /** What is told to whoever watches, before each execution: an input that never ends is found from outside. */
 export type Watch = (input: Buffer) => void
 
-/** CPU time of one execution that is too long: 20 ms, and 4 µs for each byte. A loop that is quadratic in 16 KiB takes seconds. */
-const cpuMsMax = (bytes: number): number => 20 + bytes * 0.004
+/** CPU time of one execution that is too long, even where it shares a core: what is quadratic in 64 KiB takes seconds. */
+const cpuMsMax = (bytes: number): number => 40 + bytes * 0.006
 /** Executed so often before it counts as slow: garbage collection and compiling take time, too. */
 const slowTries = 4
 /** A look at V8's counters costs about a millisecond: it is worth so much work before. */
@@ -27,6 +27,9 @@ const batchMax = 2000
 /** Inputs kept because of their outcome alone. */
 const outcomesMax = 400
 const minimiseTriesMax = 1500
+const slow = 'slow'
+/** Each of these tries is slow, too. */
+const slowTriesMax = 12
 
 /**
  * Coverage-guided fuzzing of one target. Inputs run in batches; a batch in which code ran that never ran before is halved until the
@@ -165,7 +168,7 @@ export class Fuzzer {
         const cpuMs = (user + system) / 1000
         if (cpuMs <= cpuMsMax(input.length)) return { outcome }
         if (tries === slowTries)
-          return { title: 'slow', detail: `${cpuMs.toFixed(0)} ms of CPU for ${input.length} bytes` }
+          return { title: slow, detail: `${cpuMs.toFixed(0)} ms of CPU for ${input.length} bytes` }
       }
     } catch (error) {
       return { title: titleOf(error), detail: inspect(error) }
@@ -183,7 +186,7 @@ export class Fuzzer {
       smallest = candidate
       return true
     }
-    const triesMax = title === 'slow' ? 60 : minimiseTriesMax
+    const triesMax = title === slow ? slowTriesMax : minimiseTriesMax
     for (let size = Math.max(1, input.length >> 1); size >= 1 && tries < triesMax; size = size >> 1)
       for (let at = 0; at < smallest.length && tries < triesMax; ) {
         const without = Buffer.concat([smallest.subarray(0, at), smallest.subarray(at + size)])

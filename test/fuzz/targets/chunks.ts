@@ -76,14 +76,14 @@ const chunkWriter: Target = {
   covers: ['src/rtmp/chunk-header.ts'],
   seeds: () => hexes('050900000000010064', '0314fffffffe0020000409000000000110000508ffffffff010003'),
   words: hexes('ffffff', 'fffffe', 'ffffffff', '0fff', '1000', '1001', '0080'),
-  bytesMax: 256,
+  bytesMax: 100,
   run(input) {
     const chunkSize = [1, 7, 128, 4096, 65_536][(input[0] ?? 0) % 5]!
     const size = Buffer.alloc(4)
     size.writeUInt32BE(chunkSize)
     const written: Message[] = []
     for (let at = 1; at + 9 <= input.length; at += 9) {
-      const body = Buffer.alloc(input.readUInt16BE(at + 7) % 9000, at)
+      const body = Buffer.alloc(input.readUInt16BE(at + 7) % 5000, at)
       written.push({
         chunkStreamId: 3 + (input[at]! % 61),
         type: 7 + (input[at + 1]! % 200),
