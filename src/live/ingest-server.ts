@@ -76,8 +76,8 @@ export class IngestServer {
             (socket) => this.#welcome(socket),
           )
     if (tls !== undefined) server.on('connection', (raw) => this.#watchHandshake(raw))
-    // Scanners and wrong protocols: the socket is closed by Node, and there is nothing more to say.
-    server.on('tlsClientError', () => {})
+    // Scanners and wrong protocols: there is nothing to say. Node itself leaves a socket open whose handshake takes too long.
+    server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host, port, backlog: 1024, reusePort: isShared }, () => {
