@@ -6,7 +6,8 @@ import type { Work } from './works.ts'
 
 /**
  * Work E: inputs are added to a server until it can no longer keep up. A step is kept when nothing is missing at any destination, no output
- * was connected anew, and the delay stays bounded: without room it would grow until something must be dropped.
+ * was connected anew, the delay stays bounded (without room it would grow until something must be dropped), and the encoders, which share
+ * the machine, keep their pace.
  */
 export type CapacityStep = {
   readonly inputs: number
@@ -18,6 +19,7 @@ export type CapacityStep = {
   readonly sinksShare: number
   readonly publishersShare: number
   readonly idleOfMachine: number
+  readonly othersOfMachine: number
   readonly residentBytes: number
 }
 export type Capacity = {
@@ -33,6 +35,8 @@ export type CapacityTiming = { readonly stepInputs: number; readonly settleSecon
 
 /** A second behind is what viewers of a live picture would notice, and far above what any server adds that keeps up. */
 const delayP99MsMax = 1_000
+/** Encoders that are so late do not offer the load any more: the machine is used up, whoever uses it. */
+const latenessP99MsMax = 500
 const stepDeadlineMs = 20_000
 
 export async function findCapacity(
@@ -71,10 +75,10 @@ export async function findCapacity(
     const seconds = (performance.now() - began) / 1000
     const { sinks, publishers } = await load.report()
     const machineSeconds = machine.allSeconds - machineBefore.allSeconds
-    const idleSeconds =
-      machineSeconds -
-      (machine.busySeconds - machineBefore.busySeconds) -
-      (machine.stolenSeconds - machineBefore.stolenSeconds)
+    const busy = machine.busySeconds - machineBefore.busySeconds
+    const stolen = machine.stolenSeconds - machineBefore.stolenSeconds
+    const used = after.seconds - before.seconds
+    const ofBench = used + sinks.cpuSeconds + publishers.cpuSeconds
     const dropped = ((await peer.dropped?.()) ?? 0) - (droppedBefore ?? 0)
     const why = [
       !connected && 'not all outputs came up',
@@ -83,6 +87,7 @@ export async function findCapacity(
       publishers.gone > 0 && `${publishers.gone} encoders cut off`,
       sinks.connections > wanted && `${sinks.connections - wanted} outputs connected anew`,
       sinks.delayMs.p99 > delayP99MsMax && `delay p99 over ${delayP99MsMax} ms`,
+      publishers.latenessMs.p99 > latenessP99MsMax && `encoders late by more than ${latenessP99MsMax} ms`,
     ].filter((reason) => reason !== false)
     return {
       inputs: wanted,
@@ -90,10 +95,11 @@ export async function findCapacity(
       why: why.join(', '),
       delayMs: sinks.delayMs,
       latenessMs: publishers.latenessMs,
-      cpuShare: (after.seconds - before.seconds) / seconds,
+      cpuShare: used / seconds,
       sinksShare: sinks.cpuSeconds / seconds,
       publishersShare: publishers.cpuSeconds / seconds,
-      idleOfMachine: idleSeconds / machineSeconds,
+      idleOfMachine: (machineSeconds - busy - stolen) / machineSeconds,
+      othersOfMachine: Math.max(0, busy - ofBench) / machineSeconds,
       residentBytes: after.residentBytes,
     }
   }

@@ -23,13 +23,20 @@ export type Peer = AsyncDisposable & {
   readonly dropped?: () => Promise<number>
 }
 
-export const peerNames = ['stream-connect', 'stream-connect, efficient', 'nginx-rtmp', 'SRS', 'send() loop'] as const
-export type PeerName = (typeof peerNames)[number]
+export type PeerName =
+  | 'stream-connect'
+  | 'stream-connect, 1 thread'
+  | 'stream-connect, efficient'
+  | 'nginx-rtmp'
+  | 'SRS'
+  | 'send() loop'
 
 /** @param sinkPorts as many as the work has outputs per input. */
 export type StartPeer = (work: Work, sinkPorts: readonly number[], ca: TestCa | undefined) => Promise<Peer>
 
 const callsAtOnce = 10
+/** On a machine that does other work, too. */
+const readyDeadlineMs = 60_000
 
 const targetsOf = (work: Work, port: number): readonly Target[] =>
   Array.from({ length: work.inputs }, (_, index) => ({ port, app: 'live', key: `stream${index}` }))
@@ -40,6 +47,7 @@ export function startOurs(settings: Readonly<Record<string, string>>): StartPeer
     const server = await startServer({
       settings: { MAX_LIVE_INPUTS: '2000', LOG_LEVEL: 'warn', ...settings },
       ...(ca && { env: { NODE_EXTRA_CA_CERTS: ca.caPem } }),
+      readyDeadlineMs,
       nodeArgs: process.env['BENCH_NODE_ARGS']?.split(' ') ?? [],
     })
     const makeInput = async (index: number): Promise<Target> => {

@@ -14,6 +14,7 @@ import { capacityTable, microTable, percent, table, workTable } from './tables.t
 const document = fileURLToPath(new URL('../docs/performance.md', import.meta.url))
 /** Above this part of the machine, other programs had an influence on the figures. */
 const noiseMax = 0.03
+const threadsShown = 5
 
 const works = readResults('works')
 const flat = readResults('flat')
@@ -58,10 +59,15 @@ function describeWork(result: WorkResult): string {
   const rounds = Object.values(result.peers)
   const others = Math.max(...rounds.map((one) => median(one.map(({ othersOfMachine }) => othersOfMachine))))
   const count = rounds[0]?.length ?? 0
+  const busiest = (result.peers['stream-connect']?.[0]?.threads ?? [])
+    .slice(0, threadsShown)
+    .map(({ name, share }) => `${name} ${percent(share)}`)
+    .join(', ')
   return [
     `### ${result.work.id}: ${result.work.title}`,
     workTable(result),
     `${count} round${count === 1 ? '' : 's'} of ${result.timing.seconds} s. ${describe(result)}`,
+    ...(busiest.length > 0 ? [`Its busiest threads, of a core: ${busiest}.`] : []),
     ...(others > noiseMax
       ? [`**Noise:** other programs used up to ${percent(others)} of the machine meanwhile; these figures say little.`]
       : []),

@@ -61,9 +61,13 @@ function report(): SinksReport {
 function answer(line: string): unknown {
   const stall = /^stall (\d+)$/.exec(line)?.[1]
   if (stall !== undefined) {
-    for (const connection of publishing().slice(-Number(stall))) {
-      stalled.add(connection)
-      connection.stopReading()
+    for (const destination of destinations.slice(-Number(stall))) {
+      // Those that come later are not answered either.
+      destination.behaviour = { silent: true }
+      for (const connection of destination.publishing) {
+        stalled.add(connection)
+        connection.stopReading()
+      }
     }
     return {}
   }

@@ -84,7 +84,7 @@ export const capacityHead: readonly string[] = [
   'delay p50 / p99 / max there, ms',
   'core',
   'encoders, sinks',
-  'machine idle',
+  'machine idle, others',
   'KB per input',
   'what ended it',
 ]
@@ -101,7 +101,7 @@ export function capacityTable(capacities: readonly Capacity[]): string {
         last ? `${last.delayMs.p50.toFixed(1)} / ${last.delayMs.p99.toFixed(1)} / ${last.delayMs.max.toFixed(1)}` : '',
         last ? percent(last.cpuShare) : '',
         last ? `${percent(last.publishersShare)}, ${percent(last.sinksShare)}` : '',
-        last ? percent(last.idleOfMachine) : '',
+        last ? `${percent(last.idleOfMachine)}, ${percent(last.othersOfMachine)}` : '',
         last ? (last.residentBytes / 1e3 / last.inputs).toFixed(0) : '',
         failed ? `${failed.inputs}: ${failed.why}` : '',
       ]

@@ -6,8 +6,14 @@
 #include "rtmp.h"
 
 enum { kind_listener, kind_sink, kind_control };
+struct listener {
+  int kind, fd;
+  /* Hangs: nothing more is read from any connection, new ones included. */
+  bool stalled;
+};
 struct sink {
   int kind;
+  struct listener *listener;
   struct guest guest;
   struct reader reader;
   bool publishing, stalled, is_one;
@@ -16,9 +22,6 @@ struct sink {
   int64_t newest[2];
   uint16_t session[2];
   struct sink *next;
-};
-struct listener {
-  int kind, fd;
 };
 
 static struct sink *sinks;
@@ -57,19 +60,21 @@ static void hear(void *owner, const struct message *message) {
   }
 }
 
-static void welcome(const struct listener *listener) {
+static void welcome(struct listener *listener) {
   for (;;) {
     int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK);
     if (fd < 0) return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     struct sink *sink = allocate(sizeof *sink);
     sink->kind = kind_sink;
+    sink->listener = listener;
     sink->guest.fd = fd;
     sink->newest[0] = sink->newest[1] = -1;
     sink->next = sinks;
     sinks = sink;
     connections++;
-    watch(epoll_fd, fd, EPOLLIN, sink);
+    sink->stalled = listener->stalled;
+    if (!sink->stalled) watch(epoll_fd, fd, EPOLLIN, sink);
   }
 }
 
@@ -108,7 +113,7 @@ static void receive(struct sink *sink) {
 static void stall(int count) {
   for (struct sink *sink = sinks; sink != NULL && count > 0; sink = sink->next) {
     if (!sink->publishing || sink->stalled) continue;
-    sink->stalled = true;
+    sink->stalled = sink->listener->stalled = true;
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, sink->guest.fd, NULL);
     count--;
   }
@@ -160,7 +165,7 @@ static void obey(void) {
 
 int main(int count, char **arguments) {
   int ports = count > 1 ? atoi(arguments[1]) : 1;
-  struct listener control = {kind_control, 0};
+  struct listener control = {kind_control, 0, false};
   allow_many_files();
   epoll_fd = epoll_create1(0);
   watch(epoll_fd, 0, EPOLLIN, &control);
@@ -168,7 +173,7 @@ int main(int count, char **arguments) {
   for (int i = 0; i < ports; i++) {
     struct listener *listener = allocate(sizeof *listener);
     int port;
-    *listener = (struct listener){kind_listener, listen_anywhere(&port)};
+    *listener = (struct listener){kind_listener, listen_anywhere(&port), false};
     watch(epoll_fd, listener->fd, EPOLLIN, listener);
     printf("%s%d", i > 0 ? "," : "", port);
   }
