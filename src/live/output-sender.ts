@@ -3,11 +3,15 @@ import type { Clock } from '../clock.ts'
 import type { Broadcast, BroadcastListener, LogForm } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import { Delivery, type Sent } from './delivery.ts'
+import { DirectWriter } from './direct-write.ts'
 import type { Pump, PumpTurn } from './pump.ts'
 import type { Slab, SlabPool } from './slab-pool.ts'
 
 /** Behind by more than this, an output is served after those that are live. */
 const catchingUpBytes = 512 * 1024
+/** Of the turn under way: one turn at a time, so that no output has such lists of its own. */
+const pieces: Buffer[] = []
+const slabs: (Slab | undefined)[] = []
 /** What waits for the end of a chunk: answers to pings. A peer that asks for more does not read. */
 const controlWaitingMax = 100
 
@@ -38,6 +42,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   #cursor: Cursor
   readonly #parts: SenderParts
   readonly #stopListening: () => void
+  readonly #direct: DirectWriter | undefined
   readonly #pending: Slab[] = []
   #writing = 0
   #open = true
@@ -56,6 +61,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     this.#parts = parts
     this.#maxLagMs = parts.maxLagMs
     this.#cursor = this.#makeCursor()
+    this.#direct = DirectWriter.for(parts.stream)
     this.lastProgressMs = parts.clock.monotonicMs()
     this.#stopListening = parts.broadcast.listen(this)
     this.onAppended()
@@ -128,9 +134,10 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     const { cursor } = this
     if (!cursor.started && this.#leaving === undefined) this.#start()
     if (this.#isTooFarBehind()) cursor.jumpAhead()
-    const { stream } = this.#parts
-    let held: Buffer | undefined
-    let corked = false
+    // A turn that failed, by a mistake of ours, may have left some.
+    pieces.length = 0
+    slabs.length = 0
+    // More than one piece (an own header, the end of a slab) goes out with one system call all the same.
     let bytes = 0
     while (bytes < bytesMax) {
       const piece = cursor.next(bytesMax - bytes)
@@ -138,28 +145,42 @@ export class OutputSender implements PumpTurn, BroadcastListener {
         this.#behindSinceMs = Number.NaN
         break
       }
-      if (held !== undefined) {
-        // More than one piece (an own header, the end of a slab): one system call all the same.
-        if (!corked) stream.cork()
-        corked = true
-        stream.write(held)
-      }
-      held = piece.bytes
-      bytes += held.length
-      if (piece.slab !== undefined) {
-        piece.slab.references++
-        this.#pending.push(piece.slab)
-      }
-      cursor.pieceTaken()
+      pieces.push(piece.bytes)
+      slabs.push(piece.slab)
+      bytes += piece.bytes.length
     }
-    if (held === undefined) {
+    if (bytes === 0) {
       if (this.#leaving !== undefined) this.#sayGoodbye(this.#leaving)
       return false
     }
-    this.#writing = bytes
-    stream.write(held, this.#onWritten)
-    if (corked) stream.uncork()
-    return false
+    const taken = this.#direct?.write(pieces) ?? 0
+    const isOut = taken === bytes
+    if (!isOut) this.#leaveToStream(taken)
+    cursor.pieceTaken()
+    if (taken > 0) this.#wrote(taken)
+    return isOut && (bytes >= bytesMax || this.#leaving !== undefined)
+  }
+
+  /** What the kernel did not take at once waits in the stream, and holds its slabs until then. */
+  #leaveToStream(taken: number): void {
+    const { stream } = this.#parts
+    const last = pieces.length - 1
+    let passed = taken
+    if (last > 0) stream.cork()
+    for (const [index, piece] of pieces.entries()) {
+      const rest = passed === 0 ? piece : piece.subarray(passed)
+      passed -= piece.length - rest.length
+      if (rest.length === 0) continue
+      const slab = slabs[index]
+      if (slab !== undefined) {
+        slab.references++
+        this.#pending.push(slab)
+      }
+      this.#writing += rest.length
+      if (index < last) stream.write(rest)
+      else stream.write(rest, this.#onWritten)
+    }
+    if (last > 0) stream.uncork()
   }
 
   /** The connection is over: nothing more is written; what is pending is let go by its callbacks. */
@@ -183,10 +204,14 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     for (const slab of this.#pending) this.#parts.pool.release(slab)
     this.#pending.length = 0
     if (error) return
+    this.#wrote(bytes)
+    if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
+  }
+
+  #wrote(bytes: number): void {
     this.bytesSent += bytes
     this.lastProgressMs = this.#parts.clock.monotonicMs()
     this.delivery.wrote(this.bytesSent, this.#mediaTime)
-    if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
   }
 
   readonly #mediaTime = (): number => {

@@ -21,8 +21,9 @@ const roundMsMax = 5
  * Gives every output of a thread its turn: round robin, live before catching up, at most 64 KiB each, and back to the event
  * loop after about 5 ms. One for each thread.
  *
- * A publisher's data only marks its log; what it appended goes out when the loop has read all sockets that were ready
- * (`setImmediate`), so that many messages of one read cost one write. In `efficient` mode up to 40 ms are gathered.
+ * A publisher's data only marks its log. What is appended within the next few milliseconds (40 in `efficient` mode) goes out with it, so that
+ * a frame and the sound beside it cost each output one write: most of what an output costs is paid per write, not per byte. One timer serves
+ * all logs of the thread.
  */
 export class Pump {
   readonly #gatherMs: number
@@ -33,7 +34,7 @@ export class Pump {
   #scheduled = false
   #gathering = false
 
-  /** @param gatherMs 0 (realtime) or how long data may wait to be written together. */
+  /** @param gatherMs how long data may wait to be written together; 0: until the loop has read all sockets that were ready. */
   constructor(clock: Clock, gatherMs: number) {
     this.#clock = clock
     this.#gatherMs = gatherMs
