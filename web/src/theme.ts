@@ -35,7 +35,13 @@ export const theme = createTheme({
     Tooltip: Tooltip.extend({ defaultProps: { events: { hover: true, focus: true, touch: true }, openDelay: 250 } }),
     // The page is held still by theme.css: what locks it otherwise writes a <style>, which the page's policy forbids.
     Modal: Modal.extend({
-      defaultProps: { centered: true, lockScroll: false, closeButtonProps: { 'aria-label': 'Close' } },
+      defaultProps: {
+        centered: true,
+        lockScroll: false,
+        padding: 'lg',
+        radius: 'lg',
+        closeButtonProps: { 'aria-label': 'Close' },
+      },
     }),
   },
 })

@@ -11,8 +11,8 @@ import { BitrateHistory } from './bitrate-history.ts'
 
 /** The server counts figures as old after the same time. */
 export const freshMs = 5_000
-/** Figures come once a second; with an input watched that is not live, nothing may come for long, and the server is asked. */
-const quietMs = 8_000
+/** Figures come once a second; but of a watched input that is not live, nothing comes for long, and the server is asked. */
+const quietMs = 5_000
 const probeTimeoutMs = 5_000
 const checkEveryMs = 1_000
 const reopenMs = { min: 1_000, max: 15_000 }

@@ -4,7 +4,10 @@ import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/
 import type { JsonObject } from '../../../src/model/live-input.ts'
 import { tellFailure } from '../frame/notices.ts'
 import { ApiFailure, call, streamPath } from './client.ts'
+import { type Named, nameOf } from './input-name.ts'
 import { readSession } from './session.ts'
+
+export { type Named, nameOf } from './input-name.ts'
 
 /** What other programs make, rename and delete comes with no event. */
 const refreshMs = 15_000
@@ -136,8 +139,6 @@ export function useCreateInput(account: string) {
   })
 }
 
-export type Named = { readonly uid: string; readonly meta: JsonObject | Record<string, unknown> }
-
 export function useRenameInput(account: string) {
   return useChange({
     run: ({ input, name }: { input: Named; name: string }) =>
@@ -177,12 +178,6 @@ export function useRotateKeys(account: string) {
     refresh: (input) => [keys.input(account, input.uid)],
     failed: (input) => `The stream key of ${nameOf(input)} was not changed`,
   })
-}
-
-/** What people call it; its id begins the name of one that has none. */
-export function nameOf({ uid, meta }: Named): string {
-  const name = meta['name']
-  return typeof name === 'string' && name.trim() !== '' ? name : `Unnamed (${uid.slice(0, 8)})`
 }
 
 function patchInput(

@@ -1,6 +1,7 @@
 import { NativeSelect } from '@mantine/core'
 import { type MouseEvent, type ReactNode, useEffect, useRef } from 'react'
 import type { DashboardSession } from '../../../src/api/dashboard-types.ts'
+import { useConnection } from '../api/live.ts'
 import { SettingsIcon, SignalIcon } from '../parts/icons.tsx'
 import { goTo, hashOf, Link, type Route } from '../router.tsx'
 import styles from './AppFrame.module.css'
@@ -19,6 +20,7 @@ type Props = {
 /** What stands around every page. */
 export function AppFrame({ session, account, route, children }: Props) {
   const main = useRef<HTMLElement>(null)
+  const isLost = useConnection().name === 'lost'
   const place = hashOf(route)
   const isFirst = useRef(true)
   // As a browser does for a new page: the keyboard begins at the top, and a screen reader says where one is.
@@ -76,7 +78,7 @@ export function AppFrame({ session, account, route, children }: Props) {
         </div>
       </header>
       <ConnectionBanner />
-      <main ref={main} tabIndex={-1} className={styles['main']}>
+      <main ref={main} tabIndex={-1} className={styles['main']} data-stale={isLost || undefined}>
         {children}
       </main>
     </>

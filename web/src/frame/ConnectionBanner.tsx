@@ -12,7 +12,7 @@ export function ConnectionBanner() {
         <div className={styles['banner']}>
           <AlertIcon />
           <span>
-            Connection to the server lost. What you see is of{' '}
+            Connection to the server lost. What you see is from{' '}
             <RelativeTime at={new Date(connection.since).toISOString()} />; trying again by itself.
           </span>
         </div>

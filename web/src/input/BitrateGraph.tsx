@@ -3,7 +3,7 @@ import { useComputedColorScheme } from '@mantine/core'
 import { useEffect, useMemo, useRef } from 'react'
 import UPlot from 'uplot'
 import { type BitratePoint, historyMs } from '../api/bitrate-history.ts'
-import { useBitrateHistory, useConnection } from '../api/live.ts'
+import { useBitrateHistory } from '../api/live.ts'
 import { bitrateWords } from '../parts/bitrate-words.ts'
 import styles from './BitrateGraph.module.css'
 
@@ -18,7 +18,6 @@ export function BitrateGraph({ id }: { readonly id: string }) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<UPlot>(undefined)
   const scheme = useComputedColorScheme('light')
-  const isLost = useConnection().name === 'lost'
   const data = useMemo(() => seriesOf(points), [points])
   const newest = useRef(data)
   newest.current = data
@@ -40,7 +39,7 @@ export function BitrateGraph({ id }: { readonly id: string }) {
   useEffect(() => plot.current?.setData(data), [data])
 
   return (
-    <figure className={styles['figure']} data-lost={isLost || undefined}>
+    <figure className={styles['figure']}>
       <figcaption>Incoming bitrate, last 10 minutes</figcaption>
       <div ref={place} className={styles['graph']} role="img" aria-label={inWords(points)} />
     </figure>

@@ -83,9 +83,9 @@ function Shown({ account, input }: { readonly account: string; readonly input: W
         </div>
       </div>
       {!input.enabled && (
-        <Alert color="gray" variant="light" mb="md">
+        <p className={styles['disabled']}>
           This live input is disabled: encoders are refused, and nothing is sent to its outputs.
-        </Alert>
+        </p>
       )}
       <div className={styles['columns']}>
         <div className={styles['side']}>

@@ -1,6 +1,6 @@
 import type { WireLiveInputItem } from '../../../src/api/schemas.ts'
+import { nameOf } from '../api/input-name.ts'
 import type { Current } from '../api/live.ts'
-import { nameOf } from '../api/queries.ts'
 import { placeOf, viewOf } from './input-state.ts'
 
 export const sorts = ['state', 'name', 'newest', 'oldest'] as const

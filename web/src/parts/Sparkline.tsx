@@ -1,5 +1,6 @@
 import type { BitratePoint } from '../api/bitrate-history.ts'
 import styles from './Sparkline.module.css'
+import { sparkPath } from './spark-path.ts'
 
 type Props = {
   readonly points: readonly BitratePoint[]
@@ -10,9 +11,6 @@ type Props = {
 }
 
 const defaultSpanMs = 120_000
-/** Between two figures of a running broadcast lies a second: a longer silence is a gap in the line. */
-const gapMs = 4_000
-
 /** The shape of the last minutes, beside the figure that says how much: decoration for those who read the figure. */
 export function Sparkline({ points, width = 120, height = 28, spanMs = defaultSpanMs }: Props) {
   return (
@@ -27,21 +25,4 @@ export function Sparkline({ points, width = 120, height = 28, spanMs = defaultSp
       <path d={sparkPath(points, width, height, spanMs)} className={styles['line']} />
     </svg>
   )
-}
-
-/** Newest at the right edge; from zero up, so that a small change looks small. */
-export function sparkPath(points: readonly BitratePoint[], width: number, height: number, spanMs: number): string {
-  const last = points.at(-1)
-  if (last === undefined) return ''
-  const shown = points.filter(({ atMs }) => atMs > last.atMs - spanMs)
-  const top = Math.max(1, ...shown.map(({ kbps }) => kbps)) * 1.15
-  let previousMs = Number.NEGATIVE_INFINITY
-  let path = ''
-  for (const { atMs, kbps } of shown) {
-    const x = width - ((last.atMs - atMs) / spanMs) * width
-    const y = height - 1 - (Math.max(0, kbps) / top) * (height - 2)
-    path += `${atMs - previousMs > gapMs ? 'M' : 'L'}${x.toFixed(1)} ${y.toFixed(1)}`
-    previousMs = atMs
-  }
-  return path
 }

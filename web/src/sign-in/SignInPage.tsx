@@ -5,6 +5,7 @@ import { keys, queryClient } from '../api/queries.ts'
 import { signIn } from '../api/session.ts'
 import { ColorSchemeSwitch } from '../frame/ColorSchemeSwitch.tsx'
 import { Mark } from '../frame/Mark.tsx'
+import { readRoute } from '../route.ts'
 import { replaceWith } from '../router.tsx'
 import styles from './SignInPage.module.css'
 
@@ -22,7 +23,8 @@ export function SignInPage({ once }: { readonly once?: string }) {
       const { result } = await signIn(proof)
       queryClient.clear()
       queryClient.setQueryData(keys.session, result)
-      replaceWith({ name: 'start' })
+      // Whose session has ended goes on where it was.
+      if (readRoute(location.hash).name === 'sign-in') replaceWith({ name: 'start' })
     } catch (error) {
       setBusy(false)
       setProblem(problemOf(error, 'once' in proof))
