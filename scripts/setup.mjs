@@ -146,8 +146,11 @@ function linkNode(link) {
  */
 async function buildDashboard(program) {
   const script = join(root, 'scripts', 'build-dashboard.mjs')
-  const event = process.env.npm_lifecycle_event ?? 'start'
-  if (!/^(?:start|npx|test|screenshots)\b/.test(event) || !existsSync(script)) return
+  // Without npm (or under npx): for a start of the server, and not for a command that speaks to one.
+  const event = process.env.npm_lifecycle_event ?? 'npx'
+  const isMeant =
+    event === 'npx' ? (process.argv[2] ?? '-').startsWith('-') : /^(?:start|test|screenshots)\b/.test(event)
+  if (!isMeant || !existsSync(script)) return
   const { buildDashboard: build } = await import('./build-dashboard.mjs')
   build(program)
 }
