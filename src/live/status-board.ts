@@ -34,6 +34,8 @@ export class StatusBoard {
   readonly #owner: string
   readonly #epoch: number
   readonly #entries = new Map<string, Entry>()
+  /** Said once, not for every status of every second: a full disk often holds the log, too. */
+  #isFailing = false
 
   constructor(parts: { store: Store; bus: Bus; clock: Clock; log: Log; owner: string; epoch: number }) {
     this.#store = parts.store
@@ -156,10 +158,13 @@ export class StatusBoard {
     entry.writtenAtMs = this.#clock.monotonicMs()
     try {
       await this.#store.put(key, JSON.stringify(entry.document), 'any', { durability: 'relaxed' })
+      if (this.#isFailing) this.#log.info({}, 'statuses can be stored again')
+      this.#isFailing = false
     } catch (error) {
       // A full disk must not stop a broadcast: tried again at the next tick.
       entry.isDirty = true
-      this.#log.warn({ err: error }, 'a status could not be stored')
+      if (!this.#isFailing) this.#log.warn({ err: error }, 'statuses cannot be stored; it is tried again each second')
+      this.#isFailing = true
     } finally {
       entry.isWriting = false
     }
