@@ -99,10 +99,10 @@ describe('what encoders may send', { concurrency: true }, () => {
     if (publisher.socket.destroyed) publisher = await publishTo(server, input)
     const replaying = new AbortController()
     void publisher.replay(syntheticTags({ kbps: 500 }), { startTimestamp: time, signal: replaying.signal })
-    const before = sink.connections.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0)
+    const before = sink.connections.reduce((sum, { counts }) => sum + counts.bytes, 0)
     await waitFor(
       'the sink to get more',
-      () => sink.connections.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0) > before + 100_000,
+      () => sink.connections.reduce((sum, { counts }) => sum + counts.bytes, 0) > before + 100_000,
       30_000,
     )
     replaying.abort()
@@ -143,7 +143,7 @@ describe('what encoders may send', { concurrency: true }, () => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
     assert.doesNotMatch(wrote, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/)
     assert.ok(!wrote.includes('etc/passwd') && !wrote.includes('alert(1)'), 'no part of a key or an app is logged')
-    assert.ok(server.log.every((line) => line['msg'] !== 'forged' && typeof line['level'] === 'string'))
+    assert.ok(server.log.every((line) => line['msg'] !== 'forged'))
     assertNoMistake(server)
   })
 
