@@ -103,7 +103,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   })
 
   const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner, epoch, clock, log })
-  const media = openMedia({
+  const media = await openMedia({
     ...outbound,
     threads: config.mediaThreads ?? availableParallelism(),
     settings: mediaSettingsOf(config),

@@ -43,9 +43,12 @@ export type MediaParts = {
   readonly log: Log
 }
 
-/** Gives the supervisor its engines; nothing listens yet. */
-export function openMedia(parts: MediaParts): Media {
-  return parts.threads === 1 ? inThisThread(parts) : inThreads(parts)
+/** Gives the supervisor its engines; nothing listens yet. One thread where the system cannot share a port among several. */
+export async function openMedia(parts: MediaParts, canShare = canSharePorts): Promise<Media> {
+  if (parts.threads === 1) return inThisThread(parts)
+  if (await canShare()) return inThreads(parts)
+  parts.log.info({}, 'this system does not share a port among threads (SO_REUSEPORT): media stays in one thread')
+  return inThisThread({ ...parts, threads: 1 })
 }
 
 function inThisThread({ supervisor, settings, bufferTotalBytesMax, ...parts }: MediaParts): Media {
@@ -91,6 +94,15 @@ function inThreads(parts: MediaParts): Media {
     },
     killThread: (index) => threads.kill(index),
   }
+}
+
+/** Only trying tells: Node refuses SO_REUSEPORT where connections would not be dealt out. */
+function canSharePorts(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer()
+    probe.once('error', () => resolve(false))
+    probe.listen({ host: '127.0.0.1', port: 0, reusePort: true }, () => probe.close(() => resolve(true)))
+  })
 }
 
 /**

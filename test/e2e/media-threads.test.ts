@@ -149,3 +149,13 @@ test('a thread that dies is replaced, and its broadcasts go on with their encode
   for (const feed of again) await feed.stop()
   assert.deepEqual([...states.values()], Array(4).fill(['connected', 'disconnected', 'connected', 'disconnected']))
 })
+
+test('where a port cannot be shared, media stays in one thread', async () => {
+  await using server = await startInProcess(2, async () => false)
+  await using destination = await startDestination()
+  const input = await relayed(server, destination)
+  await using feed = await feedOf(server, input)
+  await (await destination.publishOf(input.uid)).receives(10, 'video')
+  await assert.rejects(server.media.killThread(0), /no thread but this one/)
+  await feed.stop()
+})

@@ -33,8 +33,8 @@ export type InProcessServer = AsyncDisposable & {
   edit(input: LiveInput, change: (wish: LiveInput) => LiveInput): Promise<LiveInput>
 }
 
-/** @param threads as MEDIA_THREADS. */
-export async function startInProcess(threads = 1): Promise<InProcessServer> {
+/** @param threads as MEDIA_THREADS. @param canShare in place of asking the system whether threads may share a port. */
+export async function startInProcess(threads = 1, canShare?: () => Promise<boolean>): Promise<InProcessServer> {
   await using opening = new AsyncDisposableStack()
   const folder = opening.use(await temporaryFolder('in-process'))
   const clock = systemClock
@@ -56,28 +56,31 @@ export async function startInProcess(threads = 1): Promise<InProcessServer> {
   opening.defer(() => bus.close())
   const outbound = { resolve: systemResolve, policy: new AddressPolicy(['127.0.0.0/8']) }
   const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner: 'test', epoch: 1, clock, log })
-  const media = openMedia({
-    ...outbound,
-    threads,
-    settings: {
-      maxLagMs: 4_000,
-      bufferMs: 15_000,
-      bufferBytesMax: 32 * 2 ** 20,
-      reconnectWindowSeconds: 30,
-      maxBitrateKbps: 12_000,
-      maxIngestKbps: 100_000,
-      latencyMode: 'realtime',
-      destinationAllow: ['127.0.0.0/8'],
-      publicHost: 'localhost',
+  const media = await openMedia(
+    {
+      ...outbound,
+      threads,
+      settings: {
+        maxLagMs: 4_000,
+        bufferMs: 15_000,
+        bufferBytesMax: 32 * 2 ** 20,
+        reconnectWindowSeconds: 30,
+        maxBitrateKbps: 12_000,
+        maxIngestKbps: 100_000,
+        latencyMode: 'realtime',
+        destinationAllow: ['127.0.0.0/8'],
+        publicHost: 'localhost',
+      },
+      bufferTotalBytesMax: 256 * 2 ** 20,
+      logSettings: { logLevel: 'error', logFormat: 'json' },
+      supervisor,
+      bus,
+      resolvesInMain: false,
+      clock,
+      log,
     },
-    bufferTotalBytesMax: 256 * 2 ** 20,
-    logSettings: { logLevel: 'error', logFormat: 'json' },
-    supervisor,
-    bus,
-    resolvesInMain: false,
-    clock,
-    log,
-  })
+    canShare,
+  )
   opening.defer(() => media.close())
   await supervisor.start()
   opening.defer(() => supervisor.close(500))
