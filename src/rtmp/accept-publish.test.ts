@@ -414,6 +414,62 @@ test('numbers that are none: NaN, infinity, text', { timeout }, async () => {
   assert.deepEqual(await heardBy(peer, 5), [...connected, '_result#1e+300@0'])
 })
 
+test('arguments of any type, in any place, end a session with a ProtocolError or not at all', { timeout }, async () => {
+  const values: AmfWritable[] = [
+    null,
+    undefined,
+    false,
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    1e300,
+    '',
+    'live',
+    new Date(0),
+    [],
+    [null, ['deep', [{}]]],
+    {},
+    { app: 1, tcUrl: {}, flashVer: [], fourCcList: 'hvc1', capsEx: 'x', videoFourCcInfoMap: [1] },
+    new Map([['__proto__', 1]]),
+  ]
+  const names = [
+    'connect',
+    'createStream',
+    'releaseStream',
+    'FCPublish',
+    'publish',
+    'play',
+    '_result',
+    'onStatus',
+    '_checkbw',
+    '',
+  ]
+  const value = fc.constantFrom(...values)
+  const call = fc.tuple(fc.constantFrom(...names), value, fc.array(value, { maxLength: 5 }), fc.nat(3))
+  await fc.assert(
+    fc.asyncProperty(fc.array(call, { maxLength: 8 }), fc.array(value, { maxLength: 3 }), async (calls, last) => {
+      const { connection, peer } = await pair()
+      const raw = (parts: AmfWritable[], messageStreamId = 0) =>
+        peer.raw(
+          frameMessage(
+            { chunkStreamId: 3, type: 20, timestamp: 0, messageStreamId, body: writeAmf0Values(parts) },
+            128,
+          ),
+        )
+      for (const [name, id, rest, stream] of calls) raw([name, id, ...rest], stream)
+      raw(['connect', 1, ...last])
+      raw(['publish', 5, ...last], 1)
+      peer.end()
+      await acceptPublish(connection, { signal: never }).then(
+        (request) => assert.ok(request.candidateKeys.every((one) => typeof one.reveal() === 'string')),
+        (error) => assert.ok(error instanceof ProtocolError || error instanceof ConnectionClosed, String(error)),
+      )
+      connection.close()
+    }),
+    { numRuns: 100 },
+  )
+})
+
 test('the deadline ends the wait', { timeout }, async () => {
   const { connection } = await pair()
   const deadline = new AbortController()
