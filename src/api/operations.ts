@@ -148,7 +148,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   [`POST ${outputs}/test`]: {
     ...{ id: 'testOutput', tag: 'Outputs', summary: 'Try a destination out' },
-    description: 'Connects as far as one can without publishing, and says how far it got. Nothing is saved.',
+    description:
+      'Connects as far as one can without publishing, and says how far it got. Nothing is saved. With `Accept: application/x-ndjson` each step is told as it happens, one JSON document a line: `{"begun": name}`, `{"ended": step}`, and last this answer.',
     body: { url: output.url, streamKey: output.streamKey },
     result: destinationTest,
     writes: false,

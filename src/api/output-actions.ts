@@ -15,6 +15,7 @@ import { adviceOnDestination, adviceOnOptions } from './destination-check.ts'
 import { invalid, invalidBecause, notFound, noticeCode, refused, success, tooMuch } from './envelope.ts'
 import { noticesOn } from './kept.ts'
 import { optionsOf } from './output-edit.ts'
+import { tellSteps, wantsSteps } from './preflight-steps.ts'
 import type { AccountRoutes, Parts } from './routes.ts'
 import {
   inputParams,
@@ -64,23 +65,34 @@ export function addOutputActionRoutes(routes: AccountRoutes, { projection, wire,
   routes.post(
     `${collection}/test`,
     { schema: { params: inputParams, body: outputTest, response: { 200: successOf(testAnswer) } } },
-    async ({ params: { account_id, input_id }, body, sentBody }, reply) => {
+    async ({ params: { account_id, input_id }, body, sentBody, headers }, reply) => {
       const stored = projection.find(account_id, input_id)
       if (stored === undefined) throw notFound('live input', input_id)
       const target = targetOf(body, stored.input)
       using _place = takePlace(tests, account_id)
       const gone = goneSignal(reply.raw)
+      const notices = [
+        ...adviceOnDestination(target.url, target.streamKey.reveal()),
+        ...adviceOnOptions(target),
+        ...noticesOn(sentBody, outputTestFields),
+      ]
+      if (wantsSteps(headers.accept)) {
+        await tellSteps(
+          reply,
+          bus,
+          sealed(target, cipher),
+          notices,
+          AbortSignal.any([gone, AbortSignal.timeout(testDeadlineMs)]),
+        )
+        return reply as never
+      }
       const report = await bus
         .request(preflightSubject, sealed(target, cipher), { deadlineMs: testDeadlineMs, signal: gone })
         .catch((error: unknown) => {
           // Nobody is left to read what is answered now.
           throw gone.aborted ? refused(408, { cause: error }) : error
         })
-      return success(report as unknown as PreflightReport, [
-        ...adviceOnDestination(target.url, target.streamKey.reveal()),
-        ...adviceOnOptions(target),
-        ...noticesOn(sentBody, outputTestFields),
-      ])
+      return success(report as unknown as PreflightReport, notices)
     },
   )
 }

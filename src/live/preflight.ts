@@ -5,7 +5,7 @@ import { type Destination, parseDestination } from '../destination/destination-u
 import { dial, type Resolve } from '../destination/dial.ts'
 import { CodedError } from '../errors.ts'
 import type { Output } from '../model/live-input.ts'
-import type { PreflightReport, PreflightStep } from '../model/preflight.ts'
+import type { PreflightEvent, PreflightReport, PreflightStep } from '../model/preflight.ts'
 import { unknownPeerLimits } from '../rtmp/chunk-reader.ts'
 import { RtmpConnection } from '../rtmp/connection.ts'
 import { AuthenticationNeeded, connectionFailure, RedirectError, requestPublish } from '../rtmp/request-publish.ts'
@@ -15,6 +15,8 @@ export type PreflightParts = {
   readonly resolve: Resolve
   readonly policy: AddressPolicy
   readonly signal: AbortSignal
+  /** Told of each step when it begins and when it has ended. */
+  readonly onStep?: (event: PreflightEvent) => void
 }
 
 /** For each step; a person waits for it. */
@@ -33,7 +35,7 @@ export async function preflight(
   output: Pick<Output, 'url' | 'streamKey' | 'username' | 'password' | 'tls'>,
   parts: PreflightParts,
 ): Promise<PreflightReport> {
-  const steps = new Steps(parts.clock)
+  const steps = new Steps(parts.clock, parts.onStep)
   const parsed = parseDestination(output.url, output.streamKey.reveal())
   if (!parsed.ok) {
     steps.begin('url')
@@ -159,12 +161,14 @@ function certificateWords(certificate: CertificateFacts): string {
 
 class Steps {
   readonly #clock: Clock
+  readonly #tell: (event: PreflightEvent) => void
   readonly #steps: PreflightStep[] = []
   #begunAt = 0
   #name: PreflightStep['name'] | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, tell: (event: PreflightEvent) => void = () => {}) {
     this.#clock = clock
+    this.#tell = tell
   }
 
   /** A step that is under way has succeeded when the next one begins. */
@@ -172,21 +176,27 @@ class Steps {
     this.done()
     this.#name = name
     this.#begunAt = this.#clock.monotonicMs()
+    this.#tell({ begun: name })
   }
 
   done(detail?: string): void {
     if (this.#name === undefined) return
-    this.#steps.push({ name: this.#name, ok: true, durationMs: this.#took(), ...(detail !== undefined && { detail }) })
+    this.#end({ name: this.#name, ok: true, durationMs: this.#took(), ...(detail !== undefined && { detail }) })
     this.#name = undefined
   }
 
   fail(code: string, message: string): void {
-    this.#steps.push({ name: this.#name ?? 'url', ok: false, durationMs: this.#took(), code, detail: message })
+    this.#end({ name: this.#name ?? 'url', ok: false, durationMs: this.#took(), code, detail: message })
     this.#name = undefined
   }
 
   report(): PreflightReport {
     return { ok: this.#steps.every(({ ok }) => ok), steps: this.#steps }
+  }
+
+  #end(step: PreflightStep): void {
+    this.#steps.push(step)
+    this.#tell({ ended: step })
   }
 
   #took(): number {

@@ -14,14 +14,16 @@ import {
   type SecretCipher,
 } from '../model/live-input.ts'
 import {
+  type PreflightEvent,
   type PreflightReport,
   type PreflightRequest,
+  preflightStepsSubject,
   preflightSubject,
   type RetryOutputAnswer,
   type RetryOutputRequest,
   retryOutputSubject,
 } from '../model/preflight.ts'
-import { figuresSubject, type LastError } from '../model/status.ts'
+import { figuresSubject, type LastError, mediaSubjects } from '../model/status.ts'
 import type { Entry, Store } from '../store/store.ts'
 import type { Engine, EngineReports, Found } from './media-engine.ts'
 import { preflight } from './preflight.ts'
@@ -135,10 +137,25 @@ export class Supervisor {
       this.#parts.bus.respond(preflightSubject, async (message, signal) => {
         return (await this.#preflight(message as PreflightRequest, signal)) as unknown as Plain
       }),
+      this.#parts.bus.serveStream(preflightStepsSubject, (message, sink) => {
+        // Some dozens of short lines at the most: the credit of whoever asks is larger.
+        const tell = (event: PreflightEvent) => void sink.write(Buffer.from(`${JSON.stringify(event)}\n`))
+        this.#preflight(message as PreflightRequest, sink.signal, tell).then(
+          (report) => {
+            tell({ report })
+            sink.end()
+          },
+          (error: unknown) => sink.end(error instanceof Error ? error : new Error(String(error))),
+        )
+      }),
     )
   }
 
-  #preflight(request: PreflightRequest, signal: AbortSignal): Promise<PreflightReport> {
+  #preflight(
+    request: PreflightRequest,
+    signal: AbortSignal,
+    onStep?: (event: PreflightEvent) => void,
+  ): Promise<PreflightReport> {
     const { cipher } = this.#parts
     const { url, streamKey, username, password, tls } = request
     const target = {
@@ -148,7 +165,11 @@ export class Supervisor {
       ...(password !== undefined && { password: cipher.open(password, 'preflight.password') }),
       ...(tls !== undefined && { tls }),
     }
-    return preflight(target, { ...this.#parts, signal: AbortSignal.any([signal, this.#closing.signal]) })
+    return preflight(target, {
+      ...this.#parts,
+      signal: AbortSignal.any([signal, this.#closing.signal]),
+      ...(onStep && { onStep }),
+    })
   }
 
   /** Ends every broadcast: encoders are cut, destinations get their goodbye, at most so long. */
@@ -219,6 +240,7 @@ export class Supervisor {
       if (held.engine === asker) return { at: 'here' }
     }
     this.relayedPublishers++
+    this.#parts.bus.publish(mediaSubjects.relayed, null)
     const ring = makeRelayRing()
     const { port1, port2 } = new MessageChannel()
     held.engine.takeRelay({ port: port1, ring })

@@ -12,10 +12,18 @@ export type PreflightStep = {
   readonly detail?: string
 }
 
+/** What is told while a try-out goes on, and at its end. */
+export type PreflightEvent =
+  | { readonly begun: PreflightStep['name'] }
+  | { readonly ended: PreflightStep }
+  | { readonly report: PreflightReport }
+
 export type PreflightReport = { readonly ok: boolean; readonly steps: readonly PreflightStep[] }
 
 /** Asked over the bus of whoever runs the live input; the secrets are sealed, because a bus may cross machines. */
 export const preflightSubject = 'live.preflight'
+/** The same question, answered as a stream: one PreflightEvent in JSON a line, the report last. */
+export const preflightStepsSubject = 'live.preflight-steps'
 export const retryOutputSubject = 'live.retry-output'
 
 export type PreflightRequest = {

@@ -7,6 +7,8 @@ import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { DashboardSession, ServerFacts } from '../../src/api/dashboard-types.ts'
+import type { PreflightReport, PreflightStep } from '../../src/model/preflight.ts'
+import { startDestination } from '../support/destination.ts'
 import { decodesCleanly, makeClip, publishWithFfmpeg, sentByFfmpeg } from '../support/ffmpeg.ts'
 import { decodeFlv, type FlvTag, isKeyFrame, isSequenceHeader, isVideo, readFlv } from '../support/flv.ts'
 import { comparePackets, packetsOf, streamsOf } from '../support/packets.ts'
@@ -231,6 +233,37 @@ for (const threads of ['1', '2'])
       await within('the end of the preview', viewer.ended, 20_000)
     })
   })
+
+test('a try-out tells each step as it happens', { timeout }, async () => {
+  await using server = await startServer()
+  const destination = await startDestination()
+  const input = await server.createInput()
+  const ask = async (url: string) => {
+    const answer = await fetch(
+      `${server.baseUrl}/accounts/${server.accountId}/stream/live_inputs/${input.uid}/outputs/test`,
+      {
+        method: 'POST',
+        headers: { ...bearerOf(server), accept: 'application/x-ndjson', connection: 'close' },
+        body: JSON.stringify({ url, streamKey: 'a-key' }),
+      },
+    )
+    assert.equal(answer.headers.get('content-type'), 'application/x-ndjson')
+    const lines = (await answer.text()).trimEnd().split('\n')
+    return lines.map((line) => JSON.parse(line) as { begun?: string; ended?: PreflightStep; result?: PreflightReport })
+  }
+  const lines = await ask(destination.url())
+  await destination.stop()
+  const names = ['resolve', 'connect_tcp', 'handshake', 'connect_rtmp']
+  assert.deepEqual(
+    lines.slice(0, -1).map(({ begun, ended }) => begun ?? `${ended?.name} ${ended?.ok}`),
+    names.flatMap((name) => [name, `${name} true`]),
+  )
+  assert.deepEqual(lines.at(-1)?.result, { ok: true, steps: lines.flatMap(({ ended }) => ended ?? []) })
+
+  const refused = await ask(destination.url())
+  assert.equal(refused.at(-1)?.result?.ok, false)
+  assert.deepEqual(refused.at(-2)?.ended?.code, 'connection_refused')
+})
 
 async function cookieOf(run: StartedRun, body: object): Promise<{ cookie: string; session: DashboardSession }> {
   const answer = await fetch(`http://localhost:${run.ports.http}/dashboard/session`, {
