@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from '../../test/contract/manual-clock.ts'
+import { waitFor, within } from '../../test/support/processes.ts'
+import { publish } from '../../test/support/publisher.ts'
+import { createLog } from '../log.ts'
+import type { LiveInputId } from '../model/id.ts'
+import { IngestServer } from './ingest-server.ts'
+import type { PublisherSeat } from './media-engine.ts'
+
+const timeout = 30_000
+
+async function setUp() {
+  const clock = new ManualClock()
+  const left: string[] = []
+  let published = 0
+  const seat: PublisherSeat = {
+    inputId: '0'.repeat(32) as LiveInputId,
+    publish: ({ type }) => {
+      const isMedia = type === 8 || type === 9
+      if (isMedia) published++
+      return isMedia
+    },
+    leave: (how) => left.push(how),
+    bytes: 0,
+    messages: 0,
+  }
+  const server = new IngestServer({
+    seats: { seat: async () => seat },
+    clock,
+    log: createLog({ logLevel: 'error', logFormat: 'json' }, { write() {} }),
+    maxIngestKbps: 100_000,
+  })
+  const { port } = await server.listen('127.0.0.1', 0)
+  return {
+    clock,
+    left,
+    url: `rtmp://127.0.0.1:${port}/live`,
+    published: () => published,
+    [Symbol.dispose]: () => server.close(),
+  }
+}
+
+test('a publisher of which no byte comes for a minute is given up, and one that sends is not', {
+  timeout,
+}, async () => {
+  using made = await setUp()
+  const { clock, left, url } = made
+  const publisher = await publish({ url, key: 'k' })
+  await using _ = publisher
+  for (let minute = 0; minute < 3; minute++) {
+    publisher.send(9, minute, Buffer.of(0x17, 1, 0, 0, 0))
+    await waitFor('the message to be read', () => made.published() > minute)
+    clock.advance(30_000)
+  }
+  assert.deepEqual(left, [])
+  clock.advance(30_000)
+  clock.advance(30_000)
+  await waitFor('its place to be left', () => left[0] === 'vanished')
+  await within('the server to close', publisher.closed, 10_000)
+})
