@@ -4,8 +4,10 @@ import {
   dropReasons,
   type InputFigures,
   type InputStateEvent,
+  mediaSubjects,
   type OutputHealth,
   type OutputStateEvent,
+  type ThreadFigures,
 } from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
@@ -108,6 +110,22 @@ export class Metrics {
     this.#gauge('egress_kilobits_per_second', 'What destinations get now.', () =>
       this.#sum((one) => outputsOf(one).reduce((total, output) => total + output.bitrateKbps, 0)),
     )
+    const relayed = counter(
+      'relayed_publishers_total',
+      'Encoders that arrived at another media thread than their live input.',
+    )
+    const replaced = counter('media_threads_replaced_total', 'Media threads that died and were replaced.')
+    const ofThread = (name: string, help: string) =>
+      new Gauge({ name: `stream_connect_media_thread_${name}`, help, labelNames: ['thread'] as const, registers })
+    const delayP99 = ofThread(
+      'loop_delay_p99_seconds',
+      'How late the work of a media thread was in the last second, p99.',
+    )
+    const delayMax = ofThread(
+      'loop_delay_max_seconds',
+      'How late the work of a media thread was in the last second, at most.',
+    )
+    const busy = ofThread('busy_ratio', 'Part of the last second in which a media thread was at work.')
     if (webhooks !== undefined)
       new Counter({
         name: 'stream_connect_webhook_attempts_total',
@@ -120,6 +138,15 @@ export class Metrics {
         },
       })
     this.#stops = [
+      bus.subscribe(mediaSubjects.relayed, () => relayed.inc()),
+      bus.subscribe(mediaSubjects.replaced, () => replaced.inc()),
+      bus.subscribe('media.thread.*', (message) => {
+        const figures = message as unknown as ThreadFigures
+        const thread = `${figures.thread}`
+        delayP99.set({ thread }, figures.loopDelayP99Ms / 1000)
+        delayMax.set({ thread }, figures.loopDelayMaxMs / 1000)
+        busy.set({ thread }, figures.busy)
+      }),
       bus.subscribe('figures.>', (message) => {
         if (isFigures(message)) this.#count(message)
       }),

@@ -139,3 +139,21 @@ export type OutputStateEvent = {
   readonly status: WireStatus
   readonly lastError?: LastError
 }
+
+/** How a media thread does, once a second; and what happens to its inputs. */
+export const mediaSubjects = {
+  thread: (index: number) => `media.thread.${index}`,
+  /** A publisher whose input another thread has. */
+  relayed: 'media.relayed',
+  /** A thread died, and another one took its place. */
+  replaced: 'media.replaced',
+} as const
+
+export type ThreadFigures = {
+  readonly thread: number
+  /** Of the last second: how late timers were, beyond their own resolution. Milliseconds. */
+  readonly loopDelayP99Ms: number
+  readonly loopDelayMaxMs: number
+  /** Of the last second: from 0 to 1. */
+  readonly busy: number
+}

@@ -14,6 +14,8 @@ type LogSettings = Parameters<typeof createLog>[0]
 
 /** What a media thread is made with. */
 export type ThreadData = {
+  /** From 0. */
+  readonly index: number
   /** To the bus of the main thread. */
   readonly busPort: MessagePort
   readonly settings: MediaSettings

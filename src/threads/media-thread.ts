@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PortBus } from '../bus/port-bus.ts'
 import { systemClock } from '../clock.ts'
@@ -7,11 +8,15 @@ import { OwnAddresses } from '../destination/own-addresses.ts'
 import type { Listening } from '../live/ingest-server.ts'
 import { makeMedia } from '../live/media-parts.ts'
 import { createLog } from '../log.ts'
+import { mediaSubjects, type ThreadFigures } from '../model/status.ts'
 import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } from './calls.ts'
 import { ThreadLink } from './thread-link.ts'
 
+const figuresMs = 1_000
+const delayResolutionMs = 10
+
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
-const { busPort, settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
+const { index, busPort, settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
 const port = parentPort!
 const log = createLog({ logLevel, logFormat })
 // As in the main thread: a mistake of ours ends the session that it happened in, and not everybody else's broadcast.
@@ -39,6 +44,8 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   },
   stopListening: () => ingest.stopListening(),
   close() {
+    clearInterval(telling)
+    delays.disable()
     ingest.close()
     engine.close()
     void bus.close()
@@ -64,3 +71,20 @@ const { engine, ingest } = makeMedia(settings, {
     find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
   },
 })
+
+const delays = monitorEventLoopDelay({ resolution: delayResolutionMs })
+delays.enable()
+let before = performance.eventLoopUtilization()
+const telling = setInterval(() => {
+  const now = performance.eventLoopUtilization()
+  const late = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e4) / 100 - delayResolutionMs)
+  const figures: ThreadFigures = {
+    thread: index,
+    loopDelayP99Ms: late(delays.percentile(99)),
+    loopDelayMaxMs: late(delays.max),
+    busy: performance.eventLoopUtilization(now, before).utilization,
+  }
+  before = now
+  delays.reset()
+  bus.publish(mediaSubjects.thread(index), figures)
+}, figuresMs)

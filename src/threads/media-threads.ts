@@ -9,7 +9,7 @@ import type { Supervisor } from '../live/supervisor.ts'
 import type { Log } from '../log.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
-import type { LastError } from '../model/status.ts'
+import { type LastError, mediaSubjects } from '../model/status.ts'
 import { type CallsOfMain, type CallsOfThread, type ListenOrder, sendWish, type ThreadData } from './calls.ts'
 import { ThreadLink, withTransfer } from './thread-link.ts'
 
@@ -22,7 +22,7 @@ const endMs = 1_000
 
 export type MediaThreadsParts = {
   readonly count: number
-  readonly data: Omit<ThreadData, 'busPort'>
+  readonly data: Omit<ThreadData, 'busPort' | 'index'>
   readonly bus: InProcessBus
   readonly supervisor: Supervisor
   /** For threads whose ThreadData says that they do not look up themselves. */
@@ -87,7 +87,7 @@ export class MediaThreads {
     serveBus(bus, port1)
     const engine = new ThreadEngine(
       `media ${index}`,
-      { ...data, busPort: port2 },
+      { ...data, index, busPort: port2 },
       {
         inputChanged: ({ account, input, state, returning }) => reports.inputChanged(account, input, state, returning),
         outputChanged: ({ account, input, output, state, lastError }) =>
@@ -119,8 +119,9 @@ export class MediaThreads {
   }
 
   #replace(index: number, dead: ThreadEngine): void {
-    const { supervisor, log } = this.#parts
+    const { supervisor, bus, log } = this.#parts
     this.replaced++
+    bus.publish(mediaSubjects.replaced, null)
     const engine = supervisor.replaceEngine(dead, (reports) => this.#begin(index, reports))
     this.#engines[index] = engine
     if (!this.#isListening) return
