@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { generate } from 'selfsigned'
 import { type ApiFixture, inputsPath, startApi, token, unknownId } from '../../test/support/api-fixture.ts'
@@ -23,8 +23,14 @@ async function open(server: ApiFixture): Promise<number> {
   return (await server.api.listen(host, 0)).port
 }
 
+const dialled: Socket[] = []
+afterEach(() => {
+  for (const socket of dialled.splice(0)) socket.destroy()
+})
+
 async function dial(port: number): Promise<Socket> {
   const socket = connect(port, host)
+  dialled.push(socket)
   // A cut is what is looked for.
   socket.on('error', () => {})
   await once(socket, 'connect')
