@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { FlatPoint } from './flat.ts'
 import { drawFigure, fitLine, type Panel } from './plot.ts'
 import { type Circumstances, type FlatFile, median, readResults, resultPath, type WorkResult } from './results.ts'
-import { capacityTable, microTable, percent, table, workTable } from './tables.ts'
+import { capacityTable, microTable, percent, systemCallsTable, table, workTable } from './tables.ts'
 
 /**
  * npm run bench:report
@@ -19,6 +19,7 @@ const threadsShown = 5
 const works = readResults('works')
 const flat = readResults('flat')
 const micro = readResults('micro')
+const calls = readResults('calls')
 const sections: Record<string, string> = {}
 if (works !== undefined) {
   const results = Object.values(works.works).sort((a, b) => a.work.id.localeCompare(b.work.id))
@@ -38,6 +39,10 @@ if (flat !== undefined) {
     figureOf(flat.inputs, 'inputs', ({ inputs }) => inputs),
   )
 }
+if (calls !== undefined)
+  sections['syscalls'] = Object.values(calls.works)
+    .map((one) => [`${one.work.id}: ${one.work.title}`, systemCallsTable(one.peers), describe(one)].join('\n\n'))
+    .join('\n\n')
 if (micro !== undefined) sections['micro'] = `${microTable(micro.results)}\n\n${describe(micro)}`
 
 let text = readFileSync(document, 'utf8')

@@ -9,6 +9,7 @@ import type { LoadKind } from './load.ts'
 import type { Measurement, Timing } from './measure.ts'
 import type { MicroResult } from './micro.ts'
 import type { PeerName } from './peers.ts'
+import type { SystemCalls } from './system-calls.ts'
 import type { Work } from './works.ts'
 
 /** What a bench keeps: with each result where and how it was taken. docs/performance/*.json, from which docs/performance.md is filled. */
@@ -36,7 +37,12 @@ export type FlatFile = Circumstances & {
   readonly inputs: readonly FlatPoint[]
 }
 export type MicroFile = Circumstances & { readonly results: readonly MicroResult[] }
-export type ResultFiles = { works: WorksFile; flat: FlatFile; micro: MicroFile }
+export type CallsFile = {
+  readonly works: Readonly<
+    Record<string, Circumstances & { readonly work: Work; readonly peers: readonly SystemCalls[] }>
+  >
+}
+export type ResultFiles = { works: WorksFile; flat: FlatFile; micro: MicroFile; calls: CallsFile }
 
 const folder = fileURLToPath(new URL('../docs/performance/', import.meta.url))
 

@@ -7,13 +7,15 @@ import { buildLoad, type LoadPrograms } from './load.ts'
 import { type Measurement, measure, type Timing } from './measure.ts'
 import { type PeerName, type StartPeer, startNginx, startOurs, startSendLoop, startSrs } from './peers.ts'
 import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
-import { capacityTable, percent, roundLine, workTable } from './tables.ts'
+import { countSystemCalls, type SystemCalls } from './system-calls.ts'
+import { capacityTable, percent, roundLine, systemCallsTable, workTable } from './tables.ts'
 import { type Work, type WorkId, works } from './works.ts'
 
 /**
  * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 6] [--peers stream-connect,nginx-rtmp] [--quick]
  *                  [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
  * npm run bench -- --flat [--save]
+ * npm run bench -- --syscalls [--works A,C,G] [--save]
  *
  * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios. SRS takes
  * part when SRS_BIN names its binary. `--save` keeps the results in docs/performance/, from which `npm run bench:report` fills
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     peers: { type: 'string' },
     quick: { type: 'boolean', default: false },
     flat: { type: 'boolean', default: false },
+    syscalls: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
     settings: { type: 'string', default: '' },
     'latency-mode': { type: 'string' },
@@ -86,7 +89,8 @@ async function runWorks(): Promise<void> {
     const asked = values.peers?.split(',') ?? (values.quick ? quickPeers[id as WorkId] : [...all.keys()])
     const taking = [...all].filter(([name]) => asked.includes(name) && canDo(name, work))
     print(`\n${work.id}: ${work.title}`)
-    if (id === 'E') await runCapacity(work, taking)
+    if (values.syscalls) await runSystemCalls(work, taking)
+    else if (id === 'E') await runCapacity(work, taking)
     else await runWork(work, taking)
   }
 }
@@ -130,6 +134,16 @@ async function runCapacity(work: Work, peers: readonly (readonly [PeerName, Star
   const kept = readResults('works')
   const capacity = { ...circumstances('bench'), work, peers: capacities }
   if (values.save) writeResults('works', { works: {}, ...kept, capacity })
+}
+
+async function runSystemCalls(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
+  if (work.tls || work.stalled > 0 || work.id === 'E') return print('  not counted')
+  const counted: SystemCalls[] = []
+  for (const [name, start] of peers) counted.push(await countSystemCalls(name, work, start, programs, timing.seconds))
+  print(systemCallsTable(counted))
+  const kept = readResults('calls')
+  const result = { ...circumstances('bench'), work, peers: counted }
+  if (values.save) writeResults('calls', { works: { ...kept?.works, [work.id]: result } })
 }
 
 async function runFlat(): Promise<void> {

@@ -2,6 +2,7 @@ import type { Capacity } from './capacity.ts'
 import type { Measurement } from './measure.ts'
 import type { MicroResult } from './micro.ts'
 import { median, type WorkResult } from './results.ts'
+import { callGroups, type SystemCalls } from './system-calls.ts'
 
 /** Results as Markdown tables whose columns are aligned, so that they can be read on a terminal, too. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
@@ -144,5 +145,22 @@ export function microTable(results: readonly MicroResult[]): string {
         ...(one.writes === 0 ? ['', '', ''] : ofWrites),
       ]
     }),
+  )
+}
+
+export function systemCallsTable(calls: readonly SystemCalls[]): string {
+  return table(
+    [
+      'server',
+      ...callGroups.map((group) => (group === 'all' ? 'all calls' : group)),
+      'messages/s',
+      'of CPU in the kernel',
+    ],
+    calls.map(({ peer, perMessage, messagesPerSecond, systemPart }) => [
+      peer,
+      ...callGroups.map((group) => perMessage[group].toFixed(3)),
+      Math.round(messagesPerSecond).toLocaleString('en'),
+      percent(systemPart),
+    ]),
   )
 }

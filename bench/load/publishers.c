@@ -12,7 +12,7 @@
 #include <sys/timerfd.h>
 
 enum { audio_kbps = 128, audio_samples = 1024, audio_rate = 48000, group_seconds = 2, key_ratio = 6 };
-enum { filler_bytes = 1 << 20, dialogues_max = 32 };
+enum { filler_bytes = 1 << 20, dialogues_max = 32, refusals_max = 20 };
 
 /* High profile 1080p60 and AAC-LC 48 kHz, as in the source in TypeScript. */
 static const uint8_t video_header[] = {
@@ -23,6 +23,8 @@ static const uint8_t audio_header[] = {0xaf, 0, 0x11, 0x90};
 
 struct encoder {
   struct client client;
+  char app[64], key[128];
+  int port, refusals;
   uint16_t session;
   bool told, gone;
   double started; /* monotonic seconds at timestamp 0 */
@@ -79,11 +81,25 @@ static void join_heap(struct encoder *encoder) {
   }
 }
 
+static void connect_encoder(struct encoder *encoder) {
+  reader_free(&encoder->client.reader);
+  memset(&encoder->client, 0, sizeof encoder->client);
+  client_open(&encoder->client, encoder->port, encoder->app, encoder->key);
+  watch(epoll_fd, encoder->client.fd, EPOLLIN, encoder);
+}
+
+/* Cut off before it was accepted, an encoder comes back, as real ones do; later, it is gone, and the report says so. */
 static void leave(struct encoder *encoder) {
   if (encoder->gone) return;
+  close(encoder->client.fd);
+  if (!encoder->told) {
+    errno = 0;
+    if (++encoder->refusals > refusals_max) die("an encoder is cut off again and again before it may publish");
+    connect_encoder(encoder);
+    return;
+  }
   encoder->gone = true;
   gone++;
-  close(encoder->client.fd);
 }
 
 static void put_out(struct encoder *encoder, const uint8_t *bytes, size_t count) {
@@ -201,14 +217,8 @@ static void begin_media(struct encoder *encoder) {
 }
 
 static void connect_next(void) {
-  while (connected_count < encoder_count && connected_count - publishing - gone < dialogues_max) {
-    struct encoder *encoder = encoders[connected_count++];
-    char app[64], key[128];
-    memcpy(app, encoder->client.app, sizeof app);
-    memcpy(key, encoder->client.key, sizeof key);
-    client_open(&encoder->client, encoder->client.fd, app, key);
-    watch(epoll_fd, encoder->client.fd, EPOLLIN, encoder);
-  }
+  while (connected_count < encoder_count && connected_count - publishing < dialogues_max)
+    connect_encoder(encoders[connected_count++]);
 }
 
 static void serve(struct encoder *encoder, uint32_t events) {
@@ -255,7 +265,7 @@ static bool send_due(void) {
 
 static void add_target(const char *line) {
   struct encoder *encoder = allocate(sizeof *encoder);
-  if (sscanf(line, "target %d %63s %127s", &encoder->client.fd, encoder->client.app, encoder->client.key) != 3) die("not a target");
+  if (sscanf(line, "target %d %63s %127s", &encoder->port, encoder->app, encoder->key) != 3) die("not a target");
   encoder->session = (uint16_t)encoder_count;
   encoders = realloc(encoders, sizeof *encoders * (size_t)(encoder_count + 1));
   heap = realloc(heap, sizeof *heap * (size_t)(encoder_count + 1));
