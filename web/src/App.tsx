@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect } from 'react'
 import type { DashboardSession } from '../../src/api/dashboard-types.ts'
 import { onSignedOut } from './api/client.ts'
 import { live } from './api/live.ts'
-import { keys, queryClient, useSession } from './api/queries.ts'
+import { changeSession, queryClient, useSession } from './api/queries.ts'
 import { AppFrame } from './frame/AppFrame.tsx'
 import { CrashGuard } from './frame/CrashGuard.tsx'
 import { Notices } from './frame/Notices.tsx'
@@ -36,10 +36,7 @@ export function App() {
   )
 }
 
-function forgetSession(): void {
-  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] })
-  queryClient.setQueryData(keys.session, null)
-}
+const forgetSession = () => changeSession(null)
 
 function Pages() {
   const route = useRoute()

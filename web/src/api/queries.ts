@@ -1,5 +1,5 @@
 import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import type { ServerFacts } from '../../../src/api/dashboard-types.ts'
+import type { DashboardSession, ServerFacts } from '../../../src/api/dashboard-types.ts'
 import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/api/schemas.ts'
 import type { JsonObject } from '../../../src/model/live-input.ts'
 import { tellFailure } from '../frame/notices.ts'
@@ -32,6 +32,12 @@ export const keys = {
   inputs: (account: string) => ['inputs', account] as const,
   input: (account: string, input: string) => ['input', account, input] as const,
   outputs: (account: string, input: string) => ['outputs', account, input] as const,
+}
+
+/** Nothing that somebody else was shown is left. @param session null: nobody is signed in. */
+export function changeSession(session: DashboardSession | null): void {
+  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] })
+  queryClient.setQueryData(keys.session, session)
 }
 
 export function useSession() {

@@ -1,5 +1,5 @@
 import { List, Text } from '@mantine/core'
-import { useState } from 'react'
+import { useRef, useState } from 'react'
 import { currentOf, live } from '../api/live.ts'
 import { nameOf, useDeleteInput, useOutputs, useRenameInput, useSwitchInput } from '../api/queries.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
@@ -14,7 +14,13 @@ export function useInputDialogs(account: string, onDeleted?: () => void) {
   const rename = useRenameInput(account)
   const switchInput = useSwitchInput(account)
   const remove = useDeleteInput(account)
-  const close = () => setOpen(false)
+  const askedFrom = useRef<Element>(null)
+  const close = () => {
+    setOpen(false)
+    // These dialogs are made when they are opened, too late to see for themselves what had the focus.
+    const { current } = askedFrom
+    if (current instanceof HTMLElement) setTimeout(() => current.focus(), 0)
+  }
 
   const act = (action: InputAction, input: ActedOn) => {
     // Nothing is cut by enabling, nor by disabling what nobody sends to.
@@ -22,6 +28,7 @@ export function useInputDialogs(account: string, onDeleted?: () => void) {
       switchInput.mutate({ input, enabled: !input.enabled })
       return
     }
+    askedFrom.current = document.activeElement
     setDialog({ action, input })
     setOpen(true)
   }

@@ -1,4 +1,5 @@
 import { ActionIcon, Menu } from '@mantine/core'
+import { useRef, useState } from 'react'
 import type { Current } from '../api/live.ts'
 import { type Named, nameOf } from '../api/queries.ts'
 import { MoreIcon, PencilIcon, PowerIcon, TrashIcon } from '../parts/icons.tsx'
@@ -11,22 +12,37 @@ type Props = { readonly input: ActedOn; readonly onAction: (action: InputAction,
 
 /** The same in the list and on the page of the input: one place for what is destructive. */
 export function InputMenu({ input, onAction }: Props) {
+  const [isUsed, setUsed] = useState(false)
+  const button = useRef<HTMLButtonElement>(null)
+  const look = { variant: 'subtle', color: 'gray', size: 'lg', 'aria-label': `More for ${nameOf(input)}` } as const
+  // A menu costs more than the rest of a row, and most rows that scroll by are never asked for theirs.
+  if (!isUsed)
+    return (
+      <ActionIcon {...look} aria-haspopup="menu" aria-expanded={false} onClick={() => setUsed(true)}>
+        <MoreIcon />
+      </ActionIcon>
+    )
+  const act = (action: InputAction) => {
+    // A dialog gives the focus back to what had it: the entry is gone by then.
+    button.current?.focus()
+    onAction(action, input)
+  }
   return (
-    <Menu position="bottom-end" width={190}>
+    <Menu position="bottom-end" width={190} defaultOpened returnFocus={false} onClose={() => button.current?.focus()}>
       <Menu.Target>
-        <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`More for ${nameOf(input)}`}>
+        <ActionIcon {...look} ref={button}>
           <MoreIcon />
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item leftSection={<PencilIcon size={16} />} onClick={() => onAction('rename', input)}>
+        <Menu.Item leftSection={<PencilIcon size={16} />} onClick={() => act('rename')}>
           Rename
         </Menu.Item>
-        <Menu.Item leftSection={<PowerIcon size={16} />} onClick={() => onAction('switch', input)}>
+        <Menu.Item leftSection={<PowerIcon size={16} />} onClick={() => act('switch')}>
           {input.enabled ? 'Disable' : 'Enable'}
         </Menu.Item>
         <Menu.Divider />
-        <Menu.Item color="red" leftSection={<TrashIcon size={16} />} onClick={() => onAction('delete', input)}>
+        <Menu.Item color="red" leftSection={<TrashIcon size={16} />} onClick={() => act('delete')}>
           Delete
         </Menu.Item>
       </Menu.Dropdown>

@@ -1,7 +1,7 @@
 import { Alert, Anchor, Button, Center, Loader, PasswordInput, Stack, Text, Title } from '@mantine/core'
 import { type FormEvent, useEffect, useRef, useState } from 'react'
 import { ApiFailure, unreachable } from '../api/client.ts'
-import { keys, queryClient } from '../api/queries.ts'
+import { changeSession } from '../api/queries.ts'
 import { signIn } from '../api/session.ts'
 import { ColorSchemeSwitch } from '../frame/ColorSchemeSwitch.tsx'
 import { Mark } from '../frame/Mark.tsx'
@@ -21,8 +21,7 @@ export function SignInPage({ once }: { readonly once?: string }) {
     setProblem(undefined)
     try {
       const { result } = await signIn(proof)
-      queryClient.clear()
-      queryClient.setQueryData(keys.session, result)
+      changeSession(result)
       // Whose session has ended goes on where it was.
       if (readRoute(location.hash).name === 'sign-in') replaceWith({ name: 'start' })
     } catch (error) {
