@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs'
 import { systemClock } from '../../src/clock.ts'
 import { openSqliteStore } from '../../src/store/sqlite-store.ts'
 
@@ -10,7 +9,8 @@ const [file, round] = process.argv.slice(2) as [string, string]
 // Ends with its parent, come what may.
 process.stdin.on('end', () => process.exit()).resume()
 
-const say = (...words: readonly (string | number)[]) => writeSync(1, `${words.join(' ')} .\n`)
+// A pipe is written at once: what was said is out when the next operation begins.
+const say = (...words: readonly (string | number)[]) => process.stdout.write(`${words.join(' ')} .\n`)
 
 let base = Number(round) * 1_000_000
 for (;;) {
