@@ -25,8 +25,8 @@ export type Peer = AsyncDisposable & {
 
 export type PeerName =
   | 'stream-connect'
-  | 'stream-connect, 1 thread'
-  | 'stream-connect, efficient'
+  | 'stream-connect (1 thread)'
+  | 'stream-connect (efficient)'
   | 'nginx-rtmp'
   | 'SRS'
   | 'send() loop'

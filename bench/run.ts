@@ -50,13 +50,13 @@ const capacityTiming = values.quick
 
 /** In a quick run a server is left out where it says nothing that another work does not say. */
 const quickPeers: Readonly<Record<WorkId, readonly PeerName[]>> = {
-  A: ['stream-connect', 'stream-connect, efficient', 'nginx-rtmp', 'SRS', 'send() loop'],
+  A: ['stream-connect', 'stream-connect (efficient)', 'nginx-rtmp', 'SRS', 'send() loop'],
   B: ['stream-connect', 'nginx-rtmp'],
-  C: ['stream-connect', 'stream-connect, 1 thread', 'nginx-rtmp', 'SRS', 'send() loop'],
+  C: ['stream-connect', 'stream-connect (1 thread)', 'nginx-rtmp', 'SRS', 'send() loop'],
   D: ['stream-connect', 'nginx-rtmp'],
   E: ['stream-connect', 'nginx-rtmp', 'SRS'],
   F: ['stream-connect', 'nginx-rtmp'],
-  G: ['stream-connect', 'stream-connect, 1 thread', 'nginx-rtmp', 'SRS'],
+  G: ['stream-connect', 'stream-connect (1 thread)', 'nginx-rtmp', 'SRS'],
 }
 
 const settings: Readonly<Record<string, string>> = {
@@ -154,9 +154,9 @@ async function runFlat(): Promise<void> {
 function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
   const peers = new Map<PeerName, StartPeer>([['stream-connect', startOurs(settings)]])
   if (!('MEDIA_THREADS' in settings) && cpus().length > 1)
-    peers.set('stream-connect, 1 thread', startOurs({ ...settings, MEDIA_THREADS: '1' }))
+    peers.set('stream-connect (1 thread)', startOurs({ ...settings, MEDIA_THREADS: '1' }))
   if (!('LATENCY_MODE' in settings))
-    peers.set('stream-connect, efficient', startOurs({ ...settings, LATENCY_MODE: 'efficient' }))
+    peers.set('stream-connect (efficient)', startOurs({ ...settings, LATENCY_MODE: 'efficient' }))
   peers.set('nginx-rtmp', startNginx)
   const srs = process.env['SRS_BIN']
   if (srs !== undefined && existsSync(srs)) peers.set('SRS', startSrs(srs))
