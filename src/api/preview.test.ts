@@ -9,6 +9,7 @@ import type { LiveInputId } from '../model/id.ts'
 import { previewSubject } from '../model/preview.ts'
 import type { WireCreatedToken } from './account-schemas.ts'
 import { previewsMax, previewsPerInputMax } from './preview-limits.ts'
+import type { ApiOptions } from './server.ts'
 
 const bearer = (text: string) => ({ authorization: `Bearer ${text}` })
 const pathOf = (input: string, of: string = account) =>
@@ -33,14 +34,14 @@ type Viewer = {
   leave(): void
 }
 
-async function stage(t: TestContext): Promise<Stage> {
+async function stage(t: TestContext, options: Pick<ApiOptions, 'deadlines'> = {}): Promise<Stage> {
   const clock = new ManualClock()
   const liveBus = new InProcessBus({
     onError(error) {
       throw error
     },
   })
-  const server = await startApi({ clock, bus: liveBus })
+  const server = await startApi({ clock, bus: liveBus, ...options })
   const { port } = await server.api.listen('127.0.0.1', 0)
   const viewers = new Set<Viewer>()
   t.after(async () => {
@@ -225,6 +226,22 @@ test('nothing is read ahead for a viewer who does not read, and at last it is le
     if (written === before) server.clock.advance(30_000)
   }
   assert.ok(written >= 512 * 1024)
+})
+
+test('silence while an input is held ends no preview', { timeout: 30_000 }, async (t) => {
+  const server = await stage(t, { deadlines: { headersMs: 10_000, requestMs: 30_000, unreadMs: 300 } })
+  const input = await newInput(server)
+  const { sinks } = server.goLive(input)
+  const viewer = await server.watch(input)
+  assert.equal(await viewer.next(), 'FLV')
+  // A listener to events, whose clock stands still, is cut for its silence; the viewer has been silent for longer.
+  const path = `/client/v4/accounts/${account}/stream/events`
+  const asking = get({ host: '127.0.0.1', port: server.port, path, headers: bearer(token), agent: false })
+  const [events] = (await once(asking, 'response')) as [IncomingMessage]
+  events.on('error', () => {}).resume()
+  await new Promise((resolve) => events.once('close', resolve))
+  sinks[0]?.write(Buffer.from('back'))
+  assert.equal(await viewer.next(), 'back')
 })
 
 test('a token that is revoked sees nothing more, nor does a session that is signed out', {

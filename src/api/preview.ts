@@ -25,6 +25,8 @@ const creditBytes = 512 * 1024
 const keyFrameWaitMs = 15_000
 /** A viewer that takes nothing for so long has gone. */
 const unreadMsMax = 30_000
+/** Silence after which the system asks whether the other end is still there. */
+const keepAliveMs = 30_000
 /** How soon a viewer whose token was revoked sees nothing more. */
 const rightsCheckMs = 1_000
 const retryAfterSeconds = 5
@@ -94,6 +96,8 @@ export function addPreviewRoutes(routes: AccountRoutes, { projection, bus, clock
         const first = await firstOf(bytes, viewer, clock)
         if (first === undefined) throw refused(404)
         reply.hijack()
+        // While the input is held nothing is sent, for as long as its encoder is waited for; a viewer who is gone is found by the system.
+        response.socket?.setTimeout(0).setKeepAlive(true, keepAliveMs)
         for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...headers }))
           if (value !== undefined) response.setHeader(name, value)
         watchRights(() => principal.mayUse(account_id, 'read'), viewer, clock)
