@@ -151,7 +151,8 @@ function rightsOf({ scopes, all_accounts }: WireToken): string {
 }
 
 function scopeOf(word: string): Scope {
-  const scope = scopeWords[word]
+  // As Cloudflare's dashboard calls them, too.
+  const scope = scopeWords[word] ?? Object.values(scopeWords).find((name) => name.toLowerCase() === word.toLowerCase())
   if (scope === undefined) throw new WrongUsage(`--scope is one of: ${Object.keys(scopeWords).join(', ')}.`)
   return scope
 }

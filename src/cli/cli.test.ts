@@ -124,13 +124,19 @@ test('accounts and tokens: a new token alone on standard output, good for what i
   assert.equal(await ask('GET', two), 403)
   const all = JSON.parse((await run(['token', 'create', '--name', 'x', '--all-accounts', '--json'])).stdout)
   assert.deepEqual([all.all_accounts, all.scopes], [true, ['Stream Write']])
+  const inFull = await run(['token', 'create', '--name', 'x', '--scope', 'Stream Read', '--json'])
+  assert.deepEqual(JSON.parse(inFull.stdout).scopes, ['Stream Read'])
 })
 
 test('what the server refuses: exit status 1, its words, and nothing on standard output', async (t) => {
   const { run } = await personAt(t)
   for (const [words, input, said] of [
     [['input', 'show', unknownId], '', /There is no live input f{32} .* \(10003\)\n$/],
-    [['input', 'show', 'abc'], '', /perhaps your object identifier is invalid\? \(7003\)/],
+    [
+      ['input', 'show', 'abc'],
+      '',
+      /perhaps your object identifier is invalid\? \(7003\)[\s\S]*32 hex characters, as `input list`/,
+    ],
     [['input', 'show', '../../../user/tokens/verify'], '', /\(7003\)/],
     [['output', 'create', unknownId, '--url', 'http://a'], 'key\n', /^url: .* \(10005\)/],
     [['token', 'create', '--name', 'x', '--expires', '2020-01-01'], '', /^expires_on: .*yet to come/],

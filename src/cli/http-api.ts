@@ -53,6 +53,8 @@ export function answerOf<Result>(status: number, text: string, origin: string): 
     said.push(
       'The token is wrong, has expired, or has no right to do this. Look at --account and at where the token is from.',
     )
+  if (errors.some(({ code }) => code === 7003))
+    said.push('An id has 32 hex characters, as `input list`, `output list` and `account list` print them.')
   throw new RefusedByServer(status, said.length === 0 ? `The server answered with status ${status}.` : said.join('\n'))
 }
 
