@@ -67,6 +67,14 @@ export type DestinationLint = {
 
 export type LintFinding = { readonly field: string; readonly message: string }
 
+/** GET /dashboard/bitrates/<account>/<live input>: what came in over the last ten minutes. */
+export type BitratesOfInput = {
+  /** Between two figures, milliseconds. */
+  readonly stepMs: number
+  /** Kilobits per second, oldest first, the last one of now; null: nothing was live. Empty: nothing in ten minutes. */
+  readonly kbps: readonly (number | null)[]
+}
+
 /** GET /dashboard/server */
 export type ServerFacts = {
   readonly version: string

@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts'
+import type { AccountId, LiveInputId } from '../model/id.ts'
 import type { AccountRegister } from './account-register.ts'
 import { authenticate, type Doors } from './auth.ts'
+import { addBitrateRoute, type BitrateHistory } from './bitrate-history.ts'
 import { addDashboardFiles } from './dashboard-files.ts'
 import { addLintRoute } from './dashboard-lint.ts'
 import { success } from './envelope.ts'
@@ -19,6 +21,8 @@ export type DashboardParts = Omit<FactParts, 'startedAt'> & {
   readonly doors: Doors
   readonly links: SignInLinks
   readonly clock: Clock
+  readonly bitrates: BitrateHistory
+  readonly exists: (account: AccountId, input: LiveInputId) => boolean
   /** undefined: there are no files to serve. */
   readonly folder: string | undefined
 }
@@ -45,6 +49,7 @@ export async function addDashboard(app: HttpRoutes, parts: DashboardParts): Prom
         routes.get('/dashboard/presets', () => success(presets))
         routes.get('/dashboard/server', () => success(serverFacts({ ...parts, startedAt }, clock)))
         addLintRoute(routes)
+        addBitrateRoute(routes, parts.bitrates, parts.exists)
       })
     })
   })

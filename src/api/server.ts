@@ -23,6 +23,7 @@ import { AccountRegister, type FirstAccount, firstTokenId } from './account-regi
 import type { Principal } from './accounts.ts'
 import { Alerting } from './alerting.ts'
 import type { Doors } from './auth.ts'
+import { BitrateHistory } from './bitrate-history.ts'
 import { BrokenRequests, checkHeaders } from './broken-requests.ts'
 import { addDashboard, type ServerAround } from './dashboard.ts'
 import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
@@ -116,6 +117,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const projection = new Projection({ store, cipher, clock, log, ownerIsAlive: options.ownerIsAlive })
   const register = new AccountRegister({ store, clock, log, first: options.first })
   const figures = new LatestFigures({ bus, clock, isInput: (uid) => projection.isInput(uid) })
+  const bitrates = new BitrateHistory({ bus, clock, isInput: (uid) => projection.isInput(uid) })
   const wire = new Wire({ projection, figures, addresses: options.addresses })
   const random = options.random ?? (() => randomInt(2 ** 32) / 2 ** 32)
   const wishes = new Wishes({ store, cipher, clock, log, projection, liveInputsMax: limits.liveInputsMax, random })
@@ -228,6 +230,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     links,
     clock,
     folder: options.dashboardFolder,
+    bitrates,
+    exists: (accountId, uid) => projection.find(accountId, uid) !== undefined,
     around: options.around ?? {},
     addresses: options.addresses,
     limits,
@@ -280,6 +284,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       cancel()
       // Only now: what is under way waits for the projection.
       figures.close()
+      bitrates.close()
       idempotencyKeys.close()
       metrics.close()
       ending.abort()
