@@ -1,7 +1,7 @@
 import { type Profiler, Session } from 'node:inspector'
 
 /** One script of the code under test: which of its characters have run. */
-type Script = { readonly painted: Uint8Array; readonly blocks: Map<string, number> }
+type Script = { readonly painted: Uint8Array; readonly run: Uint8Array; readonly blocks: Map<string, number> }
 
 /**
  * V8's precise block coverage of this thread, asked over the inspector within the process (Profiler domain of the Chrome DevTools Protocol).
@@ -34,10 +34,10 @@ export class Coverage implements Disposable {
     for (const script of this.#take()) {
       if (!this.#covers(script.url)) continue
       const known = this.#scriptOf(script)
-      const run = paint(script.functions, known.painted.length)
+      const { run, start, end } = paint(script.functions, known)
       let isInside = false
       const before = fresh.size
-      for (let at = 0; at < run.length; at++) {
+      for (let at = start; at < end; at++) {
         const isNew = run[at] === 1 && known.painted[at] === 0
         if (isNew && !isInside) fresh.add(`${script.url}:${at}`)
         isInside = isNew
@@ -55,7 +55,7 @@ export class Coverage implements Disposable {
     const hit = new Set<string>()
     for (const script of this.#take()) {
       if (!this.#covers(script.url)) continue
-      const run = paint(script.functions, this.#scriptOf(script).painted.length)
+      const { run } = paint(script.functions, this.#scriptOf(script))
       for (const key of wanted) {
         const split = key.lastIndexOf(':')
         if (key.slice(0, split) === script.url && run[Number(key.slice(split + 1))] === 1) hit.add(key)
@@ -94,7 +94,7 @@ export class Coverage implements Disposable {
       scriptBytesMin,
       ...functions.flatMap(({ ranges }) => ranges.map(({ endOffset }) => endOffset)),
     )
-    const script = { painted: new Uint8Array(length), blocks: new Map<string, number>() }
+    const script = { painted: new Uint8Array(length), run: new Uint8Array(length), blocks: new Map<string, number>() }
     this.#scripts.set(url, script)
     return script
   }
@@ -121,10 +121,23 @@ function rethrow(error: Error | null): void {
   if (error !== null) throw error
 }
 
-/** Outer ranges come before those inside of them. */
-function paint(functions: readonly Profiler.FunctionCoverage[], length: number): Uint8Array {
-  const run = new Uint8Array(length)
+/**
+ * Which characters have run since the last take, and between which of them all of those lie. Outer ranges come before those inside of
+ * them. The same array for a script each time.
+ */
+function paint(
+  functions: readonly Profiler.FunctionCoverage[],
+  { run }: Script,
+): { readonly run: Uint8Array; readonly start: number; readonly end: number } {
+  run.fill(0)
+  let start = run.length
+  let end = 0
   for (const { ranges } of functions)
-    for (const { startOffset, endOffset, count } of ranges) run.fill(count > 0 ? 1 : 0, startOffset, endOffset)
-  return run
+    for (const { startOffset, endOffset, count } of ranges) {
+      run.fill(count > 0 ? 1 : 0, startOffset, endOffset)
+      if (count === 0) continue
+      start = Math.min(start, startOffset)
+      end = Math.max(end, endOffset)
+    }
+  return { run, start, end }
 }

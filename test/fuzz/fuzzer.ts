@@ -20,16 +20,19 @@ export type Watch = (input: Buffer) => void
 const cpuMsMax = (bytes: number): number => 40 + bytes * 0.006
 /** Executed so often before it counts as slow: garbage collection and compiling take time, too. */
 const slowTries = 4
-/** A look at V8's counters costs about a millisecond: it is worth so much work before. */
-const batchMs = 25
+/** A look at V8's counters costs a few milliseconds: it is worth so much work before, of the processor's own time. */
+const batchCpuMs = 50
 const batchMin = 8
 const batchMax = 2000
+/** Long inputs are slow, and find what is quadratic or has a limit: seldom made. */
+const usualBytesMax = 3000
+const longOneIn = 30
 /** Inputs kept because of their outcome alone. */
 const outcomesMax = 400
 const minimiseTriesMax = 1500
 const slow = 'slow'
 /** Each of these tries is slow, too. */
-const slowTriesMax = 12
+const slowTriesMax = 6
 
 /**
  * Coverage-guided fuzzing of one target. Inputs run in batches; a batch in which code ran that never ran before is halved until the
@@ -64,9 +67,10 @@ export class Fuzzer {
   /** Goes on until `isOver` says so, which is asked between batches. */
   async fuzz(isOver: () => boolean): Promise<void> {
     while (!isOver()) {
-      const began = performance.now()
+      const before = process.threadCpuUsage()
       await this.#batch(Array.from({ length: this.#batchSize }, () => this.#mutated()))
-      const factor = batchMs / Math.max(1, performance.now() - began)
+      const { user, system } = process.threadCpuUsage(before)
+      const factor = batchCpuMs / Math.max(1, (user + system) / 1000)
       const wanted = Math.round(this.#batchSize * Math.min(2, Math.max(0.5, factor)))
       this.#batchSize = Math.min(batchMax, Math.max(batchMin, wanted))
     }
@@ -90,17 +94,18 @@ export class Fuzzer {
     const random = this.#random
     const { corpus } = this
     const { mutate, words, bytesMax } = this.#target
-    // What is new is what leads on: half of the parents are from the last eighth.
-    const recent = random.oneIn(2)
-      ? corpus.length - 1 - random.below(Math.ceil(corpus.length / 8))
-      : random.below(corpus.length)
-    let input = corpus[recent] ?? Buffer.alloc(0)
+    // What is new is what leads on: half of the parents are from the last eighth. And of two the shorter one leads on faster.
+    const index = () =>
+      random.oneIn(2) ? corpus.length - 1 - random.below(Math.ceil(corpus.length / 8)) : random.below(corpus.length)
+    const [one, two] = [corpus[index()], corpus[index()]]
+    let input = (one !== undefined && two !== undefined && two.length < one.length ? two : one) ?? Buffer.alloc(0)
+    const most = random.oneIn(longOneIn) ? bytesMax : Math.min(bytesMax, usualBytesMax)
     if (mutate !== undefined && !random.oneIn(3)) {
       for (let times = 1 + random.small(3); times > 0; times--) input = mutate(input, random)
-      if (!random.oneIn(4)) return Buffer.from(input.subarray(0, bytesMax))
+      if (!random.oneIn(4)) return Buffer.from(input.subarray(0, most))
     }
     const other = corpus[random.below(corpus.length)] ?? Buffer.alloc(0)
-    return Buffer.from(havoc(input, random, words, other, bytesMax))
+    return Buffer.from(havoc(input, random, words, other, most))
   }
 
   async #batch(inputs: readonly Buffer[]): Promise<void> {

@@ -8,6 +8,7 @@ import { frameCommand } from '../../src/rtmp/command.ts'
 import { handshakeBytes } from '../../src/rtmp/handshake.ts'
 import { mediaVectors } from '../../src/rtmp/media-message.vectors.ts'
 import { audioFormatVectors, videoFormatVectors } from '../../src/rtmp/sequence-header.vectors.ts'
+import { tagBytes } from './formats/tags.ts'
 import { hexes, texts } from './target.ts'
 
 /** What fuzzing begins with: the tables that the tests use, and what real peers said (seeds/, recorded by record-dialogues.ts). */
@@ -267,14 +268,7 @@ export function mediaLogSeeds(): Buffer[] {
   )
 }
 
-function tag(kind: number, timestamp: number, body: Buffer): Buffer {
-  const head = Buffer.alloc(7)
-  head[0] = kind
-  head.writeUInt32BE(timestamp, 1)
-  head.writeUInt16BE(body.length, 5)
-  return Buffer.concat([head, body])
-}
-
+const tag = (kind: number, timestamp: number, body: Buffer): Buffer => tagBytes({ kind, timestamp, body })
 const event = (kind: number): Buffer => tag(kind, 0, none)
 const joinEvent = 0xf1
 const plainEvent = 0xf2

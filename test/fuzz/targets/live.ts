@@ -10,6 +10,7 @@ import { setChunkSize, userControl } from '../../../src/rtmp/chunk-header.ts'
 import { ChunkReader, publisherLimits } from '../../../src/rtmp/chunk-reader.ts'
 import { type Message, messageTypes } from '../../../src/rtmp/message.ts'
 import { mediaWords, mutateMedia } from '../formats/media.ts'
+import { tagBytes, tagsOf } from '../formats/tags.ts'
 import { broadcastSeeds, mediaLogSeeds } from '../seeds.ts'
 import { hexes, magnitude, must, type Target } from '../target.ts'
 
@@ -345,27 +346,6 @@ class Witness {
 
 function headerKey({ type, body }: { readonly type: number; readonly body: Buffer }): string {
   return `${type} ${body.toString('hex')}`
-}
-
-type Tag = { kind: number; timestamp: number; body: Buffer }
-
-function tagsOf(input: Buffer): Tag[] {
-  const tags: Tag[] = []
-  for (let at = 0; at + 7 <= input.length; ) {
-    const length = input.readUInt16BE(at + 5)
-    const body = input.subarray(at + 7, at + 7 + length)
-    tags.push({ kind: input[at]!, timestamp: input.readUInt32BE(at + 1), body })
-    at += 7 + length
-  }
-  return tags
-}
-
-export function tagBytes({ kind, timestamp, body }: Tag): Buffer {
-  const head = Buffer.alloc(7)
-  head[0] = kind
-  head.writeUInt32BE(timestamp, 1)
-  head.writeUInt16BE(body.length & 0xffff, 5)
-  return Buffer.concat([head, body.subarray(0, 0xffff)])
 }
 
 export const liveTargets: readonly Target[] = [mediaLog, broadcastTarget]

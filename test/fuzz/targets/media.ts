@@ -1,5 +1,6 @@
-import { amfLimits, readAmf0Prefix } from '../../../src/rtmp/amf0.ts'
+import { amfLimits, leadingText, readAmf0Prefix } from '../../../src/rtmp/amf0.ts'
 import { tracksOf } from '../../../src/rtmp/enhanced.ts'
+import { flvHeader, flvTagOfMessage } from '../../../src/rtmp/flv-writer.ts'
 import { keyFrameKind } from '../../../src/rtmp/key-frame.ts'
 import { isBeyondPlain, plainForm } from '../../../src/rtmp/legacy-form.ts'
 import {
@@ -9,12 +10,15 @@ import {
   type MediaMessage,
   newMediaMessage,
 } from '../../../src/rtmp/media-message.ts'
+import { messageTypes } from '../../../src/rtmp/message.ts'
 import { payloadOf } from '../../../src/rtmp/payload.ts'
 import { readAudioFormat, readVideoFormat } from '../../../src/rtmp/sequence-header.ts'
+import { decodeFlv } from '../../support/flv.ts'
 import { amfWords } from '../formats/amf.ts'
 import { mediaWords, mutateMedia } from '../formats/media.ts'
-import { mediaSeeds, sequenceHeaderSeeds } from '../seeds.ts'
-import { hexes, must, mustEqual, show, type Target, texts } from '../target.ts'
+import { tagsOf } from '../formats/tags.ts'
+import { broadcastSeeds, mediaSeeds, sequenceHeaderSeeds } from '../seeds.ts'
+import { hexes, magnitude, must, mustEqual, show, type Target, texts } from '../target.ts'
 
 const kinds = ['video', 'audio', 'data'] as const
 const classifiers = { video: classifyVideo, audio: classifyAudio, data: classifyData }
@@ -136,4 +140,34 @@ const sequenceHeader: Target = {
   },
 }
 
-export const mediaTargets: readonly Target[] = [mediaMessage, sequenceHeader]
+/** | type 1 | timestamp 4 | length 2 | body | … as an FLV file, read by another reader than ours. */
+const flvWriter: Target = {
+  name: 'flv-writer',
+  covers: ['src/rtmp/flv-writer.ts'],
+  seeds: broadcastSeeds,
+  words: [...amfWords, ...hexes('08', '09', '12', '00ffffff', '01000000', 'ffffffff'), ...texts('@setDataFrame')],
+  bytesMax: 4096,
+  run(input) {
+    const { audio, video, amf0Data } = messageTypes
+    const messages = tagsOf(input).map((tag) => ({ ...tag, kind: [audio, video, amf0Data][tag.kind % 3]! }))
+    const file = Buffer.concat([
+      flvHeader({ audio: true, video: messages.length % 2 === 0 }),
+      ...messages.map(({ kind, timestamp, body }) => flvTagOfMessage(kind, timestamp, body)),
+    ])
+    const tags = decodeFlv(file)
+    must(tags.length === messages.length, 'each message is a tag')
+    for (const [index, tag] of tags.entries()) {
+      const { kind, timestamp, body } = messages[index]!
+      must(tag.type === kind && tag.timestamp === timestamp, 'a tag has the type and the time of its message')
+      const isScript = kind === messageTypes.amf0Data && tag.body.length < body.length
+      must(
+        isScript ? body.subarray(-tag.body.length || body.length).equals(tag.body) : tag.body.equals(body),
+        'a tag has the body of its message',
+      )
+      if (isScript) must(leadingText(body)?.text === '@setDataFrame', 'only @setDataFrame is left out')
+    }
+    return `${magnitude(tags.length)}`
+  },
+}
+
+export const mediaTargets: readonly Target[] = [mediaMessage, sequenceHeader, flvWriter]
