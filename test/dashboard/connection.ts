@@ -42,7 +42,7 @@ export const connectionScenes: Scenes = (stage) => {
     const token = page.getByRole('textbox', { name: 'API token' })
     await token.fill(server.token)
     await page.getByRole('button', { name: 'Sign in', exact: true }).click()
-    await page.goto(pages.input(server, input))
+    await page.getByRole('link', { name: 'Lost and found' }).click()
     await archive.waitFor()
     assert.equal(await lost.count(), 0)
     await person.leave()

@@ -1,37 +1,12 @@
 import assert from 'node:assert/strict'
-import { createServer, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { Webhook } from 'standardwebhooks'
 import { waitFor } from '../support/processes.ts'
 import { publish } from '../support/publisher.ts'
 import { syntheticTags } from '../support/synthetic-source.ts'
 import { field, press } from './outputs.ts'
+import { startReceiver } from './receiver.ts'
 import { pages, type Scenes, sceneMs } from './stage.ts'
-
-type Received = { readonly headers: IncomingMessage['headers']; readonly body: string }
-
-/** A program that is told what happens, and answers as it is told to. */
-async function startReceiver(): Promise<
-  AsyncDisposable & { url: string; received: Received[]; answer: { status: number } }
-> {
-  const received: Received[] = []
-  const answer = { status: 204 }
-  const server = createServer(async (request, response) => {
-    received.push({ headers: request.headers, body: Buffer.concat(await request.toArray()).toString() })
-    response.writeHead(answer.status).end()
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  return {
-    url: `http://127.0.0.1:${port}/hooks/live`,
-    received,
-    answer,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
-}
 
 export const settingsScenes: Scenes = (stage) => {
   test('a token is created, shown once, used and revoked', { timeout: sceneMs }, async () => {

@@ -3,7 +3,7 @@ import type { Browser } from 'playwright-core'
 import { makeClip, publishWithFfmpeg } from '../support/ffmpeg.ts'
 import { type NginxRtmp, startNginxRtmp } from '../support/nginx-rtmp.ts'
 import { type RunningProgram, runProgram } from '../support/processes.ts'
-import { type CreatedInput, type ServerUnderTest, startServer } from '../support/server.ts'
+import { type CreatedInput, type ServerOptions, type ServerUnderTest, startServer } from '../support/server.ts'
 import { openBrowser, Visitor, type VisitorOptions } from './browser.ts'
 
 const repository = join(import.meta.dirname, '../..')
@@ -32,13 +32,13 @@ export class Stage implements AsyncDisposable {
     this.#stack = stack
   }
 
-  static async open(): Promise<Stage> {
+  /** @param options of the server. It looks up no names but `hosts`, so that a preset's platform is never asked. */
+  static async open(options: ServerOptions = {}): Promise<Stage> {
     await using opened = new AsyncDisposableStack()
     await buildDashboard()
     const [clip, server, browser, nginx] = await Promise.all([
       makeClip({ seconds: 10, size: '640x360', videoKbps: 600 }),
-      // It looks up no names, so that a preset's platform is never asked.
-      startServer({ hosts: {}, readyDeadlineMs: 30_000 }).then((one) => opened.use(one)),
+      startServer({ hosts: {}, readyDeadlineMs: 30_000, ...options }).then((one) => opened.use(one)),
       openBrowser().then((one) => opened.adopt(one, (browser) => browser.close())),
       startNginxRtmp({ record: false }).then((one) => opened.use(one)),
     ])

@@ -44,10 +44,12 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
   const history = useBitrateHistory(output.uid)
   const view = viewOf({ ...output, status: seen.status, health: seen.told }, inputIsEnabled)
   const name = output.name ?? preset?.name ?? nameOfOutput(output)
+  // Nothing but zeros is no line.
+  const hasFlowed = history.some(({ kbps }) => kbps > 0)
   const isTrying = view.nextAttemptAt !== undefined
   const shown = view.kind === 'live' || view.kind === 'slow' ? health : undefined
   return (
-    <li className={styles['row']} data-kind={view.kind} aria-label={name}>
+    <li className={styles['row']} data-kind={view.kind} data-trying={isTrying || undefined} aria-label={name}>
       <div className={styles['line']}>
         <Switch
           className={styles['switch']}
@@ -81,7 +83,7 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
             <dd>
               <Bitrate kbps={shown?.bitrateKbps} />
             </dd>
-            <Sparkline points={history} width={104} height={24} />
+            <Sparkline points={hasFlowed ? history : []} width={104} height={24} />
           </div>
           <div>
             <dt>Lag</dt>
