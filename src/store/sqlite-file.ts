@@ -223,7 +223,14 @@ function refuseForeignDatabase(file: string): void {
         )
       }
       const verdict = pragma(database, 'quick_check(1)', 'quick_check')
-      if (verdict !== 'ok') throw corrupt(file, String(verdict))
+      // In one line, and without its heading: "*** in database main ***".
+      if (verdict !== 'ok')
+        throw corrupt(
+          file,
+          String(verdict)
+            .replace(/^\*.*\*\s+/, '')
+            .replaceAll(/\s+/g, ' '),
+        )
     } finally {
       database.close()
     }

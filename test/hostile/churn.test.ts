@@ -97,7 +97,7 @@ async function quiet(server: ServerUnderTest, uids: readonly string[]): Promise<
 
 test(`${cycles.toLocaleString('en')} encoders come and go`, { timeout }, async (t) => {
   await using destination = await startDestination({ recording: 'counts' })
-  await using server = await startServer({ nodeArgs: probed, settings: { RECONNECT_WINDOW: '1' } })
+  await using server = await startServer({ nodeArgs: probed, settings: { RECONNECT_WINDOW: '1', LOG_LEVEL: 'info' } })
   const inputs = await Promise.all(Array.from({ length: encodersAtOnce }, () => server.createInput()))
   for (const { uid } of inputs) await server.addOutput(uid, { url: destination.url(), streamKey: `of-${uid}` })
   const run = async (count: number) => {
@@ -134,7 +134,7 @@ async function outputCycle(server: ServerUnderTest, uid: string, destination: De
 
 test(`${outputCycles.toLocaleString('en')} outputs come and go in one broadcast`, { timeout }, async (t) => {
   await using destination = await startDestination({ recording: 'counts' })
-  await using server = await startServer({ nodeArgs: probed })
+  await using server = await startServer({ nodeArgs: probed, settings: { LOG_LEVEL: 'info' } })
   const input = await server.createInput()
   await server.addOutput(input.uid, { url: destination.url(), streamKey: 'one-that-stays' })
   await using publisher = await publish({ url: server.rtmpUrl, key: input.rtmps.streamKey })

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { systemClock } from '../../src/clock.ts'
 import { openSqliteStore } from '../../src/store/sqlite-store.ts'
 
@@ -9,8 +10,18 @@ const [file, round] = process.argv.slice(2) as [string, string]
 // Ends with its parent, come what may.
 process.stdin.on('end', () => process.exit()).resume()
 
-// A pipe is written at once: what was said is out when the next operation begins.
-const say = (...words: readonly (string | number)[]) => process.stdout.write(`${words.join(' ')} .\n`)
+/** What was said is out when the next operation begins, also when the reader is slow: the pipe does not block by itself. */
+function say(...words: readonly (string | number)[]): void {
+  const bytes = Buffer.from(`${words.join(' ')} .\n`)
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(1, bytes, written)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+  }
+}
 
 let base = Number(round) * 1_000_000
 for (;;) {

@@ -27,8 +27,13 @@ export async function heldBy(server: ServerUnderTest): Promise<Held> {
   const last = () => server.log.findLast((line) => typeof line['probe'] === 'number')
   const before = Number(last()?.['probe'] ?? 0)
   const { program } = server
-  program.signal('SIGUSR2')
-  await server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 30_000)
+  // The log shares the way, and one line may have been torn by another.
+  for (let attempt = 1; Number(last()?.['probe'] ?? 0) <= before; attempt++) {
+    program.signal('SIGUSR2')
+    const told = server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 10_000)
+    if (attempt < 3) await told.catch(() => {})
+    else await told
+  }
   type Told = Pick<Held, 'rss' | 'listeners'> & { threads: Pick<Held, 'heapUsed' | 'arrayBuffers' | 'resources'>[] }
   const { rss, listeners, threads: each } = last() as unknown as Told
   const heapUsed = each.reduce((sum, one) => sum + one.heapUsed, 0)

@@ -32,7 +32,10 @@ if (isMainThread) {
     threads.push(await held())
     await new Promise((resolve) => setTimeout(resolve, answersMs))
     const listeners = process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0)
-    process.stdout.write(`${JSON.stringify({ probe: question, rss: process.memoryUsage.rss(), listeners, threads })}\n`)
+    // On a line of its own, whatever of the log is half written.
+    process.stdout.write(
+      `\n${JSON.stringify({ probe: question, rss: process.memoryUsage.rss(), listeners, threads })}\n`,
+    )
   })
 } else {
   channel.onmessage = async ({ data }: MessageEvent) => {
