@@ -15,6 +15,7 @@ import {
   storeErrorCodes,
 } from '../src/errors.ts'
 import { flagOf, type Setting, settings, variablePrefix } from '../src/settings.ts'
+import { limitsPage } from './limits-page.ts'
 import { markdownTable, printedFrom } from './markdown.ts'
 import { statesPage } from './states-page.ts'
 
@@ -23,6 +24,7 @@ export function generatedDocs(): ReadonlyMap<string, string> {
   return new Map([
     ['docs/config.md', configPage()],
     ['docs/error-codes.md', errorCodesPage()],
+    ['docs/limits.md', limitsPage()],
     ['docs/states.md', statesPage()],
   ])
 }

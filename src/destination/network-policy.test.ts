@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { describe, it } from 'node:test'
 import { systemClock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
@@ -17,7 +17,7 @@ const never = new AbortController().signal
 async function listenOn(...addresses: string[]) {
   const came: string[] = []
   let port = 0
-  const servers = []
+  const servers: Server[] = []
   for (const address of addresses) {
     const server = createServer((socket) => {
       came.push(socket.localAddress ?? '')

@@ -1,0 +1,31 @@
+import { filesOfRepository, readRepositoryFile } from './repository.ts'
+
+const files = new Set(filesOfRepository())
+const titlesOfFile = new Map<string, readonly string[]>()
+
+/** Titles of tests and suites as they stand in the source, `${…}` included. */
+function titlesOf(file: string): readonly string[] {
+  const known = titlesOfFile.get(file)
+  if (known !== undefined) return known
+  const matches = readRepositoryFile(file).matchAll(/\b(?:test|it|describe)\(\s*(['"`])((?:\\.|(?!\1).)*)\1/gs)
+  const titles = [...matches].map(([, , text]) => plain(text!.replace(/\\(.)/g, '$1')))
+  titlesOfFile.set(file, titles)
+  return titles
+}
+
+/** Whether a file has a test or a suite whose title begins so; where the title has parts that are filled in, whether it could. */
+export function hasTest(file: string, title: string): boolean {
+  if (!files.has(file)) return false
+  const wanted = plain(title)
+  return titlesOf(file).some((text) => {
+    if (!text.includes('${')) return text.startsWith(wanted)
+    const fixed = text.split(/\$\{[^}]*\}/)
+    return fixed[0] === ''
+      ? fixed.some((part) => part.includes(wanted))
+      : text.startsWith(wanted) || wanted.startsWith(fixed[0]!)
+  })
+}
+
+function plain(text: string): string {
+  return text.replaceAll('’', "'")
+}
