@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { WireOutput } from '../../../src/api/schemas.ts'
+import { outputErrorCodes } from '../../../src/errors.ts'
+import { connectingSteps } from '../../../src/model/lifecycle.ts'
+import { hostOf, momentWords, nameOfOutput, viewOf } from './output-words.ts'
+
+const at = '2026-01-13T11:43:41.855Z'
+const next = '2026-01-13T11:44:41.855Z'
+
+function seen(state: string, reason: string, more: object = {}): Pick<WireOutput, 'enabled' | 'status' | 'health'> {
+  const current = { ingestProtocol: 'rtmp' as const, state, reason, statusEnteredAt: at, statusLastSeen: at, ...more }
+  return { enabled: true, status: { current, history: [] } }
+}
+
+test('each state has its words', () => {
+  const table = [
+    [{ enabled: true, status: null }, 'waiting', 'Ready', 'Starts by itself when the encoder sends.'],
+    [seen('disconnected', 'client_disconnect'), 'waiting', 'Ready', 'Starts by itself when the encoder sends.'],
+    [{ ...seen('disconnected', 'disabled'), enabled: false }, 'off', 'Off', 'Nothing is sent until it is switched on.'],
+    // Switched off a moment ago: the wish counts.
+    [{ ...seen('connected', 'connected'), enabled: false }, 'off', 'Off', 'Nothing is sent until it is switched on.'],
+    [seen('connected', 'connected'), 'live', 'Live', undefined],
+    [{ ...seen('connected', 'connected'), health: { bytesSent: 1_234_567 } }, 'live', 'Live', '1.23 MB sent.'],
+    [
+      { ...seen('connected', 'connected'), health: { warning: { code: 'too_slow', message: 'Too slow.' } } },
+      'slow',
+      'Live, too slow',
+      'Too slow.',
+    ],
+  ] as const
+  for (const [output, kind, label, detail] of table) {
+    const view = viewOf(output)
+    assert.deepEqual([view.kind, view.label, view.detail], [kind, label, detail])
+  }
+  assert.equal(viewOf({ enabled: true, status: null }, false).detail, 'The live input is disabled; nothing is sent.')
+})
+
+test('every step of connecting and every reason has words of its own', () => {
+  const steps = connectingSteps.map((step) => viewOf(seen('connecting', step, { step })).detail)
+  assert.equal(new Set(steps).size, connectingSteps.length)
+  const codes = Object.keys(outputErrorCodes)
+  const reasons = codes.map((code) => viewOf(seen('error', code, { nextAttemptAt: next })))
+  assert.equal(new Set(reasons.map(({ detail }) => detail)).size, codes.length)
+  for (const view of reasons) assert.deepEqual([view.kind, view.nextAttemptAt, view.since], ['failed', next, at])
+  for (const code of codes) assert.equal(momentWords('reconnecting', code).includes(code), false)
+})
+
+test("the server's sentence is shown as it is, a destination's own words behind plain ones", () => {
+  const because = (code: string, message: string) =>
+    viewOf({ ...seen('reconnecting', code), health: { lastError: { code, message, at } } }).detail
+  assert.equal(
+    because('connection_reset', 'The destination cut the connection.'),
+    'The destination cut the connection.',
+  )
+  const refused = 'ECONNREFUSED 127.0.0.1:9. Nothing listens there: check host and port.'
+  assert.equal(because('connection_refused', refused), refused)
+  assert.equal(
+    because('publish_denied', 'NetStream.Publish.Denied: <b>no</b>'),
+    'The destination refused the stream key or the login. It says: “NetStream.Publish.Denied: <b>no</b>”',
+  )
+  // An older error says nothing of what goes on now.
+  const older = { lastError: { code: 'dns_failed', message: 'ENOTFOUND', at } }
+  const view = viewOf({ ...seen('reconnecting', 'no_progress'), health: older })
+  assert.equal(view.detail, 'The destination stopped taking data.')
+  assert.match(viewOf(seen('error', 'a_code_of_tomorrow')).detail ?? '', /a_code_of_tomorrow/)
+})
+
+test('an output without a name is called after its host', () => {
+  const table = [
+    ['rtmps://a.rtmps.youtube.com:443/live2', 'a.rtmps.youtube.com'],
+    ['RTMP://Host.example?x=1', 'Host.example'],
+    ['rtmp://[2001:db8::1]:1935/live', '[2001:db8::1]'],
+    ['nonsense', 'nonsense'],
+  ] as const
+  for (const [url, host] of table) assert.equal(hostOf(url), host)
+  assert.equal(nameOfOutput({ url: table[0][0], name: 'Main' }), 'Main')
+  assert.equal(nameOfOutput({ url: table[0][0] }), table[0][1])
+})
