@@ -1,3 +1,6 @@
+import { openSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { devNull } from 'node:os'
 import type { Duplex } from 'node:stream'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/clock.ts'
@@ -18,8 +21,8 @@ import { microTable } from './tables.ts'
 /**
  * npm run bench:micro -- [--seconds 1] [--save]
  *
- * The hot path in pieces, without sockets: bytes to messages, messages to the log, the log to 1 and to 50 outputs whose sockets are
- * replaced by a writer that takes everything. Objects are counted by V8's sampling heap profiler at an interval of one byte, which sees
+ * The hot path in pieces, without the network: bytes to messages, messages to the log, the log to 1 and to 50 outputs that write to
+ * /dev/null, or to a stream that takes everything (as those with TLS have one). Objects are counted by V8's sampling heap profiler at an interval of one byte, which sees
  * each of them; durations are taken in runs without it.
  */
 export type MicroResult = {
@@ -82,6 +85,7 @@ async function main(): Promise<void> {
       wholeStage(material, 0),
       wholeStage(material, 1),
       wholeStage(material, 50),
+      wholeStage(material, 50, 'stream'),
     ])
       results.push(await measureStage(feed, stage, material, Number(values.seconds)))
   }
@@ -181,12 +185,13 @@ function appendStage({ messages }: Material): Stage {
  * What a publisher's read sets going: chunk reader, classification, timeline, health, log, pump, cursors, one write for each output. The
  * event loop turns once for each read, as it does when the encoder sends in real time.
  */
-function wholeStage({ reads, messages }: Material, outputs: number): Stage {
+function wholeStage({ reads, messages }: Material, outputs: number, way: 'socket' | 'stream' = 'socket'): Stage {
   const pool = new SlabPool(poolBytes)
   const pump = new Pump(systemClock, 0)
   const broadcast = new Broadcast(pool, logLimits, pump, new FeedHealth(systemClock, 12_000))
   const feed: PublisherFeed = broadcast.feed()
-  const writer = new NullWriter()
+  const nowhere = way === 'socket' ? new NullSocket() : undefined
+  const stream = new NullStream()
   const reader = newReader()
   const lastTimestamp = messages.at(-1)!.timestamp + 20
   let base = 0
@@ -196,7 +201,7 @@ function wholeStage({ reads, messages }: Material, outputs: number): Stage {
   }
   for (let index = 0; index < outputs; index++)
     new OutputSender({
-      ...{ stream: writer as unknown as Duplex, broadcast, pool, pump, clock: systemClock },
+      ...{ stream: nowhere ?? (stream as unknown as Duplex), broadcast, pool, pump, clock: systemClock },
       ...{ messageStreamId: 1, form: 'received', maxLagMs: 4_000, resumeAt: undefined },
       onStarted() {},
       onFailed(error) {
@@ -207,12 +212,12 @@ function wholeStage({ reads, messages }: Material, outputs: number): Stage {
       },
     })
   return {
-    name: outputs === 0 ? 'read to log, no output' : `read to write, ${outputs} output${outputs > 1 ? 's' : ''}`,
+    name: outputs === 0 ? 'read to log, no output' : `read to write, ${outputs} x ${way}`,
     run() {
       return new Promise((resolve) => {
         let next = 0
         const turn = () => {
-          writer.finish()
+          stream.finish()
           if (next === reads.length) {
             base += lastTimestamp
             resolve()
@@ -225,12 +230,33 @@ function wholeStage({ reads, messages }: Material, outputs: number): Stage {
         turn()
       })
     },
-    writes: () => writer.writes,
+    writes: () => nowhere?.writes ?? stream.writes,
   }
 }
 
-/** Stands in for all sockets: takes what it is given, and says so when the event loop has turned. */
-class NullWriter {
+/** Stands in for a socket without TLS, to which the server writes past the stream: its descriptor is that of /dev/null. */
+class NullSocket extends Socket {
+  #counted = 0
+  readonly #handle = { fd: openSync(devNull, 'w') }
+
+  /** Node keeps a socket's handle here; the server looks at it once for each write. The constructor of Socket looks, too, before there is one. */
+  get _handle(): { readonly fd: number } | null {
+    if (!(#handle in this)) return null
+    this.#counted++
+    return this.#handle
+  }
+
+  set _handle(_handle: unknown) {
+    // What the constructor of Socket has to say is not wanted.
+  }
+
+  get writes(): number {
+    return this.#counted
+  }
+}
+
+/** Stands in for what has to be written to as a stream, as TLS has: takes what it is given, and says so when the event loop has turned. */
+class NullStream {
   writes = 0
   readonly #waiting: (() => void)[] = []
 
