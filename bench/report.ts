@@ -116,15 +116,22 @@ function describeFlat(file: FlatFile): string {
     const cpu = fitLine(points.map((point) => [point[name], point.measured.cpuShare]))
     const memory = fitLine(points.map((point) => [point[name], point.measured.peakBytes]))
     return table(
-      [name, 'core', `core per ${name.slice(0, -1)}`, 'CPU-s/GB', 'of the line', 'peak MB', 'of the line', 'missing'],
+      [
+        name,
+        'core',
+        'of the line',
+        `without the fixed part, per ${name.slice(0, -1)}`,
+        'peak MB',
+        'of the line',
+        'missing',
+      ],
       points.map((point) => {
-        const { cpuShare, cpuPerGb, peakBytes, missing } = point.measured
+        const { cpuShare, peakBytes, missing } = point.measured
         return [
           `${point[name]}`,
           percent(cpuShare),
-          `${((cpuShare / point[name]) * 100).toFixed(3)} %`,
-          cpuPerGb.toFixed(2),
           (cpuShare / (cpu.offset + cpu.slope * point[name])).toFixed(2),
+          `${(((cpuShare - cpu.offset) / point[name]) * 100).toFixed(3)} %`,
           (peakBytes / 1e6).toFixed(0),
           (peakBytes / (memory.offset + memory.slope * point[name])).toFixed(2),
           `${missing}`,
