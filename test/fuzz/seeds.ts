@@ -74,7 +74,9 @@ export function amf3Seeds(): Buffer[] {
 
 const tcUrl = 'rtmp://localhost:1935/live'
 const fmle = { app: 'live', type: 'nonprivate', flashVer: 'FMLE/3.0 (compatible; FMSc/1.0)', swfUrl: tcUrl, tcUrl }
-const key = `${'0123456789abcdef'.repeat(2)}k${'fedcba9876543210'.repeat(2)}`
+/** The form of a stream key of ours: a test puts another one in its place. */
+export const keyOfSeeds = `${'0123456789abcdef'.repeat(2)}k${'fedcba9876543210'.repeat(2)}`
+const key = keyOfSeeds
 const information = (code: string, description: string, level = 'error') => ({ level, code, description })
 const redirect = (ex: { readonly [name: string]: AmfWritable }) => ({
   ...information('NetConnection.Connect.Rejected', 'elsewhere'),
