@@ -7,7 +7,7 @@ import type {
   OutputHealth,
   OutputStateEvent,
 } from '../../../src/model/status.ts'
-import { BitrateHistory } from './bitrate-history.ts'
+import { BitrateHistory, type BitratePoint } from './bitrate-history.ts'
 
 /** The server counts figures as old after the same time. */
 export const freshMs = 5_000
@@ -120,6 +120,12 @@ export class LiveStore {
     }
   }
 
+  /** What the server remembers of before. */
+  fillHistory(id: string, told: readonly BitratePoint[]): void {
+    this.#historyOf(id).fill(told)
+    this.#tell(id)
+  }
+
   subscribe(key: string, listener: Listener): () => void {
     const listeners = this.#listeners.get(key) ?? new Set()
     this.#listeners.set(key, listeners)
@@ -145,8 +151,6 @@ export class LiveStore {
   statesVersion = (): number => this.#statesVersion
   /** Kept while the page is open. `id` is an id of a live input or of an output. */
   history = (id: string): BitrateHistory | undefined => this.#histories.get(id)
-  /** When the server was last heard of. */
-  heardAt = (): number => this.#heardAtMs
 
   #open(): void {
     const account = this.#account
@@ -294,12 +298,16 @@ export class LiveStore {
   }
 
   #remember(id: string, atMs: number, kbps: number): void {
+    this.#historyOf(id).add(atMs, kbps)
+  }
+
+  #historyOf(id: string): BitrateHistory {
     let history = this.#histories.get(id)
     if (history === undefined) {
       history = new BitrateHistory()
       this.#histories.set(id, history)
     }
-    history.add(atMs, kbps)
+    return history
   }
 
   /** Figures that nothing has renewed are of a broadcast that is over, or of a server that is away: they are shown no more. */

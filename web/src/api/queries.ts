@@ -1,10 +1,12 @@
 import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import type { DashboardSession, ServerFacts } from '../../../src/api/dashboard-types.ts'
+import { useEffect } from 'react'
+import type { BitratesOfInput, DashboardSession, ServerFacts } from '../../../src/api/dashboard-types.ts'
 import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/api/schemas.ts'
 import type { JsonObject } from '../../../src/model/live-input.ts'
 import { tellFailure } from '../frame/notices.ts'
 import { ApiFailure, call, streamPath } from './client.ts'
 import { type Named, nameOf } from './input-name.ts'
+import { live } from './live.ts'
 import { readSession } from './session.ts'
 
 export { type Named, nameOf } from './input-name.ts'
@@ -31,6 +33,7 @@ export const keys = {
   server: ['server'] as const,
   inputs: (account: string) => ['inputs', account] as const,
   input: (account: string, input: string) => ['input', account, input] as const,
+  bitrates: (account: string, input: string) => ['bitrates', account, input] as const,
   outputs: (account: string, input: string) => ['outputs', account, input] as const,
 }
 
@@ -70,6 +73,27 @@ export function useInput(account: string, input: string) {
       (await call<WireLiveInput>(streamPath(account, 'live_inputs', input), { signal })).result,
     refetchInterval: refreshMs,
   })
+}
+
+/** What came in before this page was opened, or while it heard nothing, goes into the live store's history. */
+export function useRememberedBitrates(account: string, input: string): void {
+  const { data } = useQuery({
+    queryKey: keys.bitrates(account, input),
+    queryFn: async ({ signal }) => {
+      const { result } = await call<BitratesOfInput>(`/dashboard/bitrates/${account}/${input}`, { signal })
+      return { ...result, atMs: Date.now() }
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  })
+  useEffect(() => {
+    if (data === undefined) return
+    const { kbps, stepMs, atMs } = data
+    const told = kbps.flatMap((value, index) =>
+      value === null ? [] : [{ atMs: atMs - (kbps.length - 1 - index) * stepMs, kbps: value }],
+    )
+    live.fillHistory(input, told)
+  }, [data, input])
 }
 
 /** In the order in which they were added. */

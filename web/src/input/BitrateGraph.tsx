@@ -12,7 +12,7 @@ const height = 200
 const gapMs = 4_000
 const spanSecondsMin = 120
 
-/** What came in over the last ten minutes, of the time since the page was opened. */
+/** What came in over the last ten minutes. */
 export function BitrateGraph({ id }: { readonly id: string }) {
   const points = useBitrateHistory(id)
   const place = useRef<HTMLDivElement>(null)

@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect } from 'react'
 import type { WireLiveInput } from '../../../src/api/schemas.ts'
 import { ApiFailure } from '../api/client.ts'
 import { useInputStatus, useWatchedInput } from '../api/live.ts'
-import { nameOf, useInput, useSwitchInput } from '../api/queries.ts'
+import { nameOf, useInput, useRememberedBitrates, useSwitchInput } from '../api/queries.ts'
 import { useInputDialogs } from '../inputs/InputDialogs.tsx'
 import { InputMenu } from '../inputs/InputMenu.tsx'
 import { InputState } from '../inputs/InputState.tsx'
@@ -26,6 +26,7 @@ const OutputsSection = lazy(() =>
 export function InputPage({ account, id }: { readonly account: string; readonly id: string }) {
   const { data: input, error, refetch } = useInput(account, id)
   useWatchedInput(id)
+  useRememberedBitrates(account, id)
   const isGone = error instanceof ApiFailure && error.status === 404
   if (isGone)
     return (
