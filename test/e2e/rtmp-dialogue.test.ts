@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { test } from 'node:test'
 import type { CodedError } from '../../src/errors.ts'
+import { relayPathField, relayPathLengthMax, writeRelayPath } from '../../src/live/relay-path.ts'
 import { acceptPublish, handlePublisherCommand, type PublishRequest } from '../../src/rtmp/accept-publish.ts'
 import { frameMessage } from '../../src/rtmp/chunk-header.ts'
 import { publisherLimits, unknownPeerLimits } from '../../src/rtmp/chunk-reader.ts'
@@ -101,6 +102,8 @@ const targetOf = (url: string, key: string) => ({
   tcUrl: url,
   streamKey: new Secret(key),
   redirectsLeft: 0,
+  // As long as it may be: nobody minds a member of connect that is not known.
+  connectExtras: { [relayPathField]: writeRelayPath(new Array(relayPathLengthMax).fill('0123456789abcdef')) },
 })
 
 test('nginx-rtmp takes the publish, refuses a second one, and hears goodbye', {
