@@ -39,6 +39,13 @@ const delayP99MsMax = 1_000
 const latenessP99MsMax = 500
 const stepDeadlineMs = 20_000
 
+const nothing: Quantiles = { p50: 0, p99: 0, max: 0 }
+/** A step whose encoders or outputs did not come up: the programs of the load are not asked, because one of them still owes an answer. */
+const nothingMeasured = {
+  ...{ kept: false, delayMs: nothing, latenessMs: nothing, residentBytes: 0 },
+  ...{ cpuShare: 0, sinksShare: 0, publishersShare: 0, idleOfMachine: 0, othersOfMachine: 0 },
+}
+
 export async function findCapacity(
   name: PeerName,
   work: Work,
@@ -63,7 +70,7 @@ export async function findCapacity(
 
   async function tryStep(wanted: number): Promise<CapacityStep> {
     const droppedBefore = await peer.dropped?.()
-    const connected = await connect(wanted)
+    if (!(await connect(wanted))) return { ...nothingMeasured, inputs: wanted, why: 'not all outputs came up' }
     await sleep(timing.settleSeconds * 1000)
     await load.measure()
     const machineBefore = usageOfMachine()
@@ -81,7 +88,6 @@ export async function findCapacity(
     const ofBench = used + sinks.cpuSeconds + publishers.cpuSeconds
     const dropped = ((await peer.dropped?.()) ?? 0) - (droppedBefore ?? 0)
     const why = [
-      !connected && 'not all outputs came up',
       sinks.gaps > 0 && `${sinks.missing} messages missing`,
       dropped > 0 && `${dropped} messages dropped`,
       publishers.gone > 0 && `${publishers.gone} encoders cut off`,

@@ -7,6 +7,9 @@ import type { Work } from './works.ts'
 /** What one more output, and one more input, costs. */
 export type FlatPoint = { readonly inputs: number; readonly outputs: number; readonly measured: Measurement }
 
+/** By plain outputs of one input, by RTMPS outputs of one input, and by inputs. */
+export type FlatSeries = Readonly<Record<'outputs' | 'tlsOutputs' | 'inputs', readonly FlatPoint[]>>
+
 const outputCounts = [1, 5, 10, 25, 50]
 const inputCounts = [1, 10, 100, 300, 1_000]
 const common = { tls: false, stalled: 0 }
@@ -19,7 +22,7 @@ export async function measureFlat(
   programs: LoadPrograms,
   timing: Timing,
   print: (line: string) => void,
-): Promise<{ readonly outputs: readonly FlatPoint[]; readonly inputs: readonly FlatPoint[] }> {
+): Promise<FlatSeries> {
   const point = async (work: Work): Promise<FlatPoint> => {
     const measured = await measure(work, start, programs, timing)
     const { cpuShare, cpuPerGb, peakBytes, delayMs, missing, idleOfMachine } = measured
@@ -28,11 +31,20 @@ export async function measureFlat(
     )
     return { inputs: work.inputs, outputs: work.inputs * work.outputs, measured }
   }
-  const outputs: FlatPoint[] = []
-  for (const count of outputCounts)
-    outputs.push(await point({ ...fanOut, outputs: count, id: 'outputs', title: `1 input x ${count} outputs` }))
-  const inputs: FlatPoint[] = []
-  for (const count of inputCounts)
-    inputs.push(await point({ ...many, inputs: count, id: 'inputs', title: `${count} inputs x 1 output` }))
-  return { outputs, inputs }
+  const series = async (works: readonly Work[]): Promise<readonly FlatPoint[]> => {
+    const points: FlatPoint[] = []
+    for (const work of works) points.push(await point(work))
+    return points
+  }
+  const fan = (outputs: number, tls: boolean): Work => {
+    const kind = tls ? 'RTMPS' : 'RTMP'
+    return { ...fanOut, tls, outputs, id: kind, title: `1 input x ${outputs} ${kind} outputs` }
+  }
+  return {
+    outputs: await series(outputCounts.map((count) => fan(count, false))),
+    tlsOutputs: await series(outputCounts.map((count) => fan(count, true))),
+    inputs: await series(
+      inputCounts.map((count) => ({ ...many, inputs: count, id: 'inputs', title: `${count} inputs x 1 output` })),
+    ),
+  }
 }

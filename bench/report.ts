@@ -142,6 +142,8 @@ function describeFlat(file: FlatFile): string {
   return [
     '![CPU and memory by outputs](performance/outputs.svg)',
     tableOf(file.outputs, 'outputs'),
+    '![CPU and memory by RTMPS outputs](performance/tls-outputs.svg)',
+    tableOf(file.tlsOutputs, 'outputs'),
     '![CPU and memory by inputs](performance/inputs.svg)',
     tableOf(file.inputs, 'inputs'),
     `${file.timing.seconds} s each. ${describe(file)}`,

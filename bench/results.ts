@@ -4,7 +4,7 @@ import { cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { programPath } from '../test/support/requirements.ts'
 import type { Capacity } from './capacity.ts'
-import type { FlatPoint } from './flat.ts'
+import type { FlatSeries } from './flat.ts'
 import type { LoadKind } from './load.ts'
 import type { Measurement, Timing } from './measure.ts'
 import type { MicroResult } from './micro.ts'
@@ -31,11 +31,7 @@ export type WorksFile = {
   readonly works: Readonly<Record<string, WorkResult>>
   readonly capacity?: Circumstances & { readonly work: Work; readonly peers: readonly Capacity[] }
 }
-export type FlatFile = Circumstances & {
-  readonly timing: Timing
-  readonly outputs: readonly FlatPoint[]
-  readonly inputs: readonly FlatPoint[]
-}
+export type FlatFile = Circumstances & FlatSeries & { readonly timing: Timing }
 export type MicroFile = Circumstances & { readonly results: readonly MicroResult[] }
 export type CallsFile = {
   readonly works: Readonly<

@@ -147,8 +147,8 @@ async function runSystemCalls(work: Work, peers: readonly (readonly [PeerName, S
 }
 
 async function runFlat(): Promise<void> {
-  const { outputs, inputs } = await measureFlat(startOurs(settings), programs, timing, print)
-  if (values.save) writeResults('flat', { ...circumstances('bench'), timing, outputs, inputs })
+  const series = await measureFlat(startOurs(settings), programs, timing, print)
+  if (values.save) writeResults('flat', { ...circumstances('bench'), timing, ...series })
 }
 
 function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
