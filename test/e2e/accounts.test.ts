@@ -103,7 +103,7 @@ function needed({ method, path }: Route): 'open' | 'session' | 'token' | 'manage
   if (method === 'OPTIONS' || open.some((pattern) => pattern.test(path))) return 'open'
   if (path === '/client/v4/user/tokens/verify' || path === '/client/v4/user/sign_in_links') return 'token'
   if (path === '/dashboard/session') return 'session'
-  if (path.startsWith('/dashboard/')) return 'token'
+  if (path.startsWith('/dashboard/')) return path.includes(':account_id') ? 'read' : 'token'
   if (path === '/client/v4/accounts') return isReading ? 'token' : 'manageAll'
   if (path === '/client/v4/accounts/:account_id') return 'any'
   if (path.startsWith('/client/v4/accounts/:account_id/tokens')) return 'manage'
@@ -215,8 +215,7 @@ function sdk(options: ConstructorParameters<typeof Cloudflare>[0]): Cloudflare {
     apiToken: null,
     apiKey: null,
     apiEmail: null,
-    fetch: (url, init) =>
-      fetch(url, { ...init, headers: { ...Object.fromEntries(new Headers(init?.headers)), connection: 'close' } }),
+    fetch: (url, init) => server.fetch(url, init),
     ...options,
   })
 }

@@ -28,11 +28,7 @@ function client(options: { readonly apiToken?: string; readonly ending?: string 
     apiToken: options.apiToken ?? server.token,
     fetch: (url, init) => {
       sent.push(`${init?.method ?? 'GET'} ${new URL(String(url)).pathname}`)
-      // Without keep-alive the server's connections end with the test.
-      return fetch(url, {
-        ...init,
-        headers: { ...Object.fromEntries(new Headers(init?.headers)), connection: 'close' },
-      })
+      return server.fetch(url, init)
     },
   })
   return { cf, sent }

@@ -115,11 +115,14 @@ export class ServerUnderTest implements AsyncDisposable {
       LOG_FORMAT: 'json',
       // All that it could ever say, so that no secret in it is overlooked.
       LOG_LEVEL: 'trace',
+      // npm run test:one-thread
+      ...(process.env['TEST_MEDIA_THREADS'] && { MEDIA_THREADS: process.env['TEST_MEDIA_THREADS'] }),
       ...options.settings,
     }
     this.dataDir = this.#settings['DATA_DIR']!
     this.token = this.#settings['API_TOKEN']!
     this.accountId = this.#settings['ACCOUNT_ID']!
+    this.secrets.add(this.token)
     this.secrets.add(this.token)
   }
 
@@ -171,7 +174,7 @@ export class ServerUnderTest implements AsyncDisposable {
         if (main === mainFile && !program.output.includes(this.accountId)) return false
         return (await fetch(`${this.origin}/readyz`, { headers: { connection: 'close' } })).status === 200
       },
-      this.#options.readyDeadlineMs ?? 10_000,
+      this.#options.readyDeadlineMs ?? 30_000,
     ).catch((error: Error) => {
       throw new Error(`${error.message}; the server wrote:\n${program.output.slice(-4_000)}`)
     })
@@ -203,8 +206,21 @@ export class ServerUnderTest implements AsyncDisposable {
   }
 
   /**
-   * Calls the API, and holds the answer against the server's own /openapi.json. @param path below `/client/v4/accounts/{account_id}/stream/live_inputs` (`/{uid}/outputs`, or `''`), or from
-   * the root when it begins with `/client`.
+   * As the global one, for an SDK: each answer is held against the server's own /openapi.json, and without keep-alive the server's
+   * connections end with the test.
+   */
+  readonly fetch: typeof fetch = async (url, init = {}) => {
+    const described = await this.#describedAnswers()
+    const headers = { ...Object.fromEntries(new Headers(init.headers)), connection: 'close' }
+    const answer = await fetch(url, { ...init, headers })
+    const { pathname } = new URL(String(url))
+    described?.check((init.method ?? 'GET').toUpperCase(), pathname, answer.status, await answer.clone().text())
+    return answer
+  }
+
+  /**
+   * Calls the API, and holds the answer against the server's own /openapi.json. @param path below
+   * `/client/v4/accounts/{account_id}/stream/live_inputs` (`/{uid}/outputs`, or `''`), or from the root when it begins with `/client`.
    */
   async api<Result = Json>(method: string, path = '', body?: unknown): Promise<Answer<Result>> {
     // Before the call: what answers it may end the server.
