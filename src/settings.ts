@@ -159,7 +159,8 @@ export const settings = {
     'PUBLIC_HOST',
     {
       default: 'localhost',
-      meaning: 'Host name in the URLs that the API gives out, and in the generated certificate.',
+      meaning:
+        'Host name in the URLs that the API gives out, and in the generated certificate. Its addresses count as this server’s own: outputs may not lead there.',
       mend: hostMend,
     },
     host,
