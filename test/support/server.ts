@@ -174,7 +174,7 @@ export class ServerUnderTest implements AsyncDisposable {
         if (main === mainFile && !program.output.includes(this.accountId)) return false
         return (await fetch(`${this.origin}/readyz`, { headers: { connection: 'close' } })).status === 200
       },
-      this.#options.readyDeadlineMs ?? 30_000,
+      this.#options.readyDeadlineMs ?? 60_000,
     ).catch((error: Error) => {
       throw new Error(`${error.message}; the server wrote:\n${program.output.slice(-4_000)}`)
     })
