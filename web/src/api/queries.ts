@@ -1,6 +1,11 @@
 import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect } from 'react'
-import type { BitratesOfInput, DashboardSession, ServerFacts } from '../../../src/api/dashboard-types.ts'
+import type {
+  BitratesOfInput,
+  DashboardRight,
+  DashboardSession,
+  ServerFacts,
+} from '../../../src/api/dashboard-types.ts'
 import type { WireLiveInput, WireLiveInputItem, WireOutput } from '../../../src/api/schemas.ts'
 import type { JsonObject } from '../../../src/model/live-input.ts'
 import { tellFailure } from '../frame/notices.ts'
@@ -45,6 +50,12 @@ export function changeSession(session: DashboardSession | null): void {
 
 export function useSession() {
   return useQuery({ queryKey: keys.session, queryFn: ({ signal }) => readSession(signal), staleTime: 60_000 })
+}
+
+/** Whether the token that signed in may do this in an account; what it may not is not offered. */
+export function useMay(account: string, right: DashboardRight): boolean {
+  const session = useSession().data
+  return session?.accounts.find(({ id }) => id === account)?.rights.includes(right) === true
 }
 
 /** Addresses, certificate and limits of this server: they change with its settings only. */

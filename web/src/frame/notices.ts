@@ -37,6 +37,11 @@ export function tellDone(title: string, message = ''): void {
 /** @param title what did not happen: "Camera 1 was not renamed". */
 export function tellFailure(title: string, error: unknown): void {
   const message = error instanceof ApiFailure ? error.message : 'The page made a mistake. Reload it, and try again.'
+  tellProblem(title, message)
+}
+
+/** As tellFailure, in words of our own. */
+export function tellProblem(title: string, message: string): void {
   add({ tone: 'bad', title, message })
 }
 

@@ -11,6 +11,8 @@ const height = 200
 /** Between two figures of a running broadcast lies a second: a longer silence is a gap in the line. */
 const gapMs = 4_000
 const spanSecondsMin = 120
+/** Labels have no seconds. */
+const wholeMinutes = [60, 120, 300]
 
 /** What came in over the last ten minutes. */
 export function BitrateGraph({ id }: { readonly id: string }) {
@@ -69,7 +71,7 @@ function optionsFor(element: HTMLElement, scheme: string): UPlot.Options {
       { stroke: colour('--app-line'), fill: `${colour('--app-line')}22`, width: 1.5, points: { show: false } },
     ],
     axes: [
-      { ...axis, values: (_plot, seconds) => seconds.map(clockTime), size: 28, space: 70 },
+      { ...axis, values: (_plot, seconds) => seconds.map(clockTime), size: 28, space: 70, incrs: wholeMinutes },
       { ...axis, values: (_plot, all) => axisWords(all), size: 74, space: 40 },
     ],
   }

@@ -1,7 +1,7 @@
 import { Button, SegmentedControl, Text } from '@mantine/core'
 import { useState } from 'react'
 import type { WireLiveInput } from '../../../src/api/schemas.ts'
-import { nameOf, useRotateKeys, useServerFacts } from '../api/queries.ts'
+import { nameOf, useMay, useRotateKeys, useServerFacts } from '../api/queries.ts'
 import { tellDone } from '../frame/notices.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
 import { CopyField } from '../parts/CopyField.tsx'
@@ -24,6 +24,7 @@ export function ConnectPanel({ account, input, isOnAir }: Props) {
   const [isTaught, setTaught] = useState(!isOnAir)
   const [isAsked, setAsked] = useState(false)
   const rotate = useRotateKeys(account)
+  const mayWrite = useMay(account, 'write')
   // Most encoders refuse a certificate that nobody vouches for.
   const best = (isSelfSigned && addresses.find(({ protocol }) => protocol === 'rtmp')) || addresses[0]
   const address = addresses.find(({ protocol }) => protocol === chosen) ?? best
@@ -82,6 +83,7 @@ export function ConnectPanel({ account, input, isOnAir }: Props) {
             leftSection={<KeyIcon size={16} />}
             onClick={() => setAsked(true)}
             loading={rotate.isPending}
+            disabled={!mayWrite}
           >
             New stream key
           </Button>

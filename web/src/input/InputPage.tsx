@@ -1,9 +1,9 @@
 import { Alert, Button, Skeleton, Title } from '@mantine/core'
-import { lazy, Suspense, useEffect } from 'react'
+import { lazy, Suspense } from 'react'
 import type { WireLiveInput } from '../../../src/api/schemas.ts'
 import { ApiFailure } from '../api/client.ts'
 import { useInputStatus, useWatchedInput } from '../api/live.ts'
-import { nameOf, useInput, useRememberedBitrates, useSwitchInput } from '../api/queries.ts'
+import { nameOf, useInput, useMay, useRememberedBitrates, useSwitchInput } from '../api/queries.ts'
 import { useInputDialogs } from '../inputs/InputDialogs.tsx'
 import { InputMenu } from '../inputs/InputMenu.tsx'
 import { InputState } from '../inputs/InputState.tsx'
@@ -11,6 +11,7 @@ import { viewOf } from '../inputs/input-state.ts'
 import { EmptyState } from '../parts/EmptyState.tsx'
 import { BackIcon } from '../parts/icons.tsx'
 import { goTo, hashOf, Link } from '../router.tsx'
+import { useTitle } from '../use-title.ts'
 import { ConnectPanel } from './ConnectPanel.tsx'
 import { EncoderPanel } from './EncoderPanel.tsx'
 import { HistoryPanel } from './HistoryPanel.tsx'
@@ -57,12 +58,11 @@ function Shown({ account, input }: { readonly account: string; readonly input: W
   const status = useInputStatus(input.uid, input.status)
   const { act, dialogs } = useInputDialogs(account, () => goTo({ name: 'inputs', account }))
   const switchInput = useSwitchInput(account)
+  const mayWrite = useMay(account, 'write')
   const name = nameOf(input)
   const { kind } = viewOf(input.enabled, status?.current)
   const isOnAir = kind === 'live' || kind === 'held'
-  useEffect(() => {
-    document.title = `${name} · Stream Connect`
-  }, [name])
+  useTitle(name)
   return (
     <>
       <Back account={account} />
@@ -75,7 +75,7 @@ function Shown({ account, input }: { readonly account: string; readonly input: W
           </div>
         </div>
         <div className={styles['actions']}>
-          {!input.enabled && (
+          {!input.enabled && mayWrite && (
             <Button onClick={() => switchInput.mutate({ input, enabled: true })} loading={switchInput.isPending}>
               Enable
             </Button>

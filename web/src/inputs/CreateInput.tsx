@@ -1,13 +1,17 @@
 import { Button, Text } from '@mantine/core'
 import { useState } from 'react'
 import { ApiFailure } from '../api/client.ts'
-import { useCreateInput } from '../api/queries.ts'
+import { useCreateInput, useMay } from '../api/queries.ts'
 import { PlusIcon } from '../parts/icons.tsx'
 import { goTo } from '../router.tsx'
 import { NameDialog } from './NameDialog.tsx'
 
 /** The button and its dialog; what was made is shown at once, as its server and key are what comes next. */
 export function CreateInput({ account }: { readonly account: string }) {
+  return useMay(account, 'write') ? <CreateButton account={account} /> : null
+}
+
+function CreateButton({ account }: { readonly account: string }) {
   const [opened, setOpened] = useState(false)
   const create = useCreateInput(account)
   const open = () => {

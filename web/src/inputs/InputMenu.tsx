@@ -1,8 +1,9 @@
 import { ActionIcon, Menu } from '@mantine/core'
 import { useRef, useState } from 'react'
 import type { Current } from '../api/live.ts'
-import { type Named, nameOf } from '../api/queries.ts'
+import { type Named, nameOf, useMay } from '../api/queries.ts'
 import { MoreIcon, PencilIcon, PowerIcon, TrashIcon } from '../parts/icons.tsx'
+import { useAccount } from '../router.tsx'
 
 /** What can be done with a live input as a whole. */
 export type InputAction = 'rename' | 'switch' | 'delete'
@@ -12,6 +13,10 @@ type Props = { readonly input: ActedOn; readonly onAction: (action: InputAction,
 
 /** The same in the list and on the page of the input: one place for what is destructive. */
 export function InputMenu({ input, onAction }: Props) {
+  return useMay(useAccount(), 'write') ? <MenuButton input={input} onAction={onAction} /> : null
+}
+
+function MenuButton({ input, onAction }: Props) {
   const [isUsed, setUsed] = useState(false)
   const button = useRef<HTMLButtonElement>(null)
   const look = { variant: 'subtle', color: 'gray', size: 'lg', 'aria-label': `More for ${nameOf(input)}` } as const

@@ -6,6 +6,7 @@ import { useInputs } from '../api/queries.ts'
 import { Bitrate } from '../parts/Bitrate.tsx'
 import { EmptyState } from '../parts/EmptyState.tsx'
 import { SearchIcon } from '../parts/icons.tsx'
+import { useTitle } from '../use-title.ts'
 import { CreateInput } from './CreateInput.tsx'
 import { FirstSteps } from './FirstSteps.tsx'
 import { useInputDialogs } from './InputDialogs.tsx'
@@ -21,6 +22,7 @@ const skeletonRows = ['a', 'b', 'c', 'd', 'e', 'f']
 export function InputsPage({ account }: { readonly account: string }) {
   const inputs = useInputs(account)
   const all = inputs.data
+  useTitle('Live inputs')
   if (all?.length === 0) return <FirstSteps action={<CreateInput account={account} />} />
   return (
     <>

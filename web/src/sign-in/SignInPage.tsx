@@ -5,12 +5,15 @@ import { changeSession } from '../api/queries.ts'
 import { signIn } from '../api/session.ts'
 import { ColorSchemeSwitch } from '../frame/ColorSchemeSwitch.tsx'
 import { Mark } from '../frame/Mark.tsx'
+import { tellProblem } from '../frame/notices.ts'
 import { readRoute } from '../route.ts'
 import { replaceWith } from '../router.tsx'
+import { useTitle } from '../use-title.ts'
 import styles from './SignInPage.module.css'
 
 /** @param once of a one-time link: used at once, and taken out of the address. */
 export function SignInPage({ once }: { readonly once?: string }) {
+  useTitle('Sign in')
   const [token, setToken] = useState('')
   const [isBusy, setBusy] = useState(once !== undefined)
   const [problem, setProblem] = useState<string>()
@@ -26,7 +29,14 @@ export function SignInPage({ once }: { readonly once?: string }) {
       if (readRoute(location.hash).name === 'sign-in') replaceWith({ name: 'start' })
     } catch (error) {
       setBusy(false)
-      setProblem(problemOf(error, 'once' in proof))
+      const problem = problemOf(error, 'once' in proof)
+      if ('token' in proof) {
+        setProblem(problem)
+        return
+      }
+      // Whoever is signed in already goes on to the start, and others to the field for a token.
+      tellProblem('You were not signed in', problem)
+      replaceWith({ name: 'sign-in', once: undefined })
     }
   }
 
