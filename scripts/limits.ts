@@ -146,6 +146,13 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
         test: [failedKeysTest, 'a flood of failures is not a flood of log lines'],
       },
       {
+        limit: 'log lines about strangers, and at once',
+        of: ['src/live/stranger-log.ts#lineRate.perSecond', 'src/live/stranger-log.ts#lineRate.burst'],
+        unit: '/s',
+        why: 'A flood of connections must not fill the disk. How many were left out is told with the next line.',
+        test: ['src/live/stranger-log.test.ts', 'a flood of connections is not a flood of log lines'],
+      },
+      {
         limit: 'bytes before publish',
         of: `${connection}#dialogueBytesMax`,
         unit: 'bytes',

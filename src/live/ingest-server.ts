@@ -12,6 +12,7 @@ import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
 import type { Seats } from './media-engine.ts'
 import { readRelayPath, relayPathField } from './relay-path.ts'
+import { StrangerLog } from './stranger-log.ts'
 
 /** From the first byte to the publish; encoders need less than one second, a slow link three. */
 const handshakeMs = 5_000
@@ -53,6 +54,7 @@ export class IngestServer {
   readonly #sockets = new Set<Socket>()
   readonly #door: Doorkeeper
   readonly #failedKeys: FailedKeys
+  readonly #strangerLog: StrangerLog
   /** Places of sockets whose TLS handshake is under way, by address and port. */
   readonly #securing = new Map<string, Place>()
 
@@ -60,6 +62,7 @@ export class IngestServer {
     this.#parts = parts
     this.#door = new Doorkeeper(parts.unpublishedLimits ?? unpublishedLimits)
     this.#failedKeys = new FailedKeys(() => parts.clock.monotonicMs())
+    this.#strangerLog = new StrangerLog(() => parts.clock.monotonicMs())
   }
 
   /**
@@ -182,7 +185,7 @@ export class IngestServer {
       return
     }
     const { delayMs, failures, isTold } = this.#failedKeys.note(address)
-    if (isTold) log.warn({ code, failures }, 'a publisher was refused')
+    if (isTold) this.#strangerLog.write(log, 'warn', { code, failures }, 'a publisher was refused')
     if (delayMs > 0) await this.#closedWithin(connection, delayMs)
   }
 
@@ -204,11 +207,22 @@ export class IngestServer {
       cancel = clock.after(publishMs, () => deadline.abort(new CodedError('publish_not_received')))
       return { connection, request: await acceptPublish(connection, { signal: deadline.signal }) }
     } catch (error) {
-      logFailure(log, error)
+      this.#tellFailure(log, error)
       return undefined
     } finally {
       cancel()
     }
+  }
+
+  #tellFailure(log: Log, error: unknown): void {
+    const tell = (fields: Readonly<Record<string, unknown>>, sentence = 'a connection ended before it published') =>
+      this.#strangerLog.write(log, 'info', fields, sentence)
+    // Port scanners and health checks open a connection and go: not worth a line that anybody reads.
+    if (error instanceof ConnectionClosed) log.debug({}, 'a connection ended before it published')
+    else if (error instanceof CodedError) tell({ code: error.code })
+    else if (error instanceof ProtocolError) tell({ reason: error.reason }, 'a connection did not keep to RTMP')
+    else if (isMistake(error)) logMistake(log, error)
+    else tell({ reason: (error as Error)?.message })
   }
 
   /** Until the encoder says goodbye, is cut by us, goes silent for too long, or its connection ends. */
@@ -343,15 +357,6 @@ class Pace {
     this.#filledAtMs = now
     this.#left = Math.min(this.#bytesPerSecond, this.#left + earned)
   }
-}
-
-function logFailure(log: Log, error: unknown): void {
-  // Port scanners and health checks open a connection and go: not worth a line that anybody reads.
-  if (error instanceof ConnectionClosed) log.debug({}, 'a connection ended before it published')
-  else if (error instanceof CodedError) log.info({ code: error.code }, 'a connection ended before it published')
-  else if (error instanceof ProtocolError) log.info({ reason: error.reason }, 'a connection did not keep to RTMP')
-  else if (isMistake(error)) logMistake(log, error)
-  else log.info({ reason: (error as Error)?.message }, 'a connection ended before it published')
 }
 
 /** Neither the peer's doing, nor the system's: errors of Node have a code. */
