@@ -57,9 +57,16 @@ export function addPublicRoutes(routes: HttpRoutes, { projection, metrics, ready
     },
   )
 
-  routes.get('/openapi.json', (_request, reply) =>
-    reply.header('access-control-allow-origin', '*').send(description() as never),
-  )
+  // Anybody may ask for it, as often as they like.
+  let text: string | undefined
+  routes.get('/openapi.json', (_request, reply) => {
+    text ??= JSON.stringify(description())
+    return reply
+      .header('access-control-allow-origin', '*')
+      .type('application/json; charset=utf-8')
+      .serializer((same: unknown) => String(same))
+      .send(text as never)
+  })
   let page: string | undefined
   routes.get('/docs', (_request, reply) => {
     page ??= docsPage(description())
