@@ -33,15 +33,15 @@ test('what the kernel does not take is told to the byte, and the stream goes on 
   for (let index = 0; index < bytes.length; index += 4) bytes.writeUInt32LE(index, index)
   const pieces = [bytes.subarray(0, 5), bytes.subarray(5, 70_000), bytes.subarray(70_000)]
   there.pause()
-  const taken = writer.write(pieces)
+  const taken = writer.writeAll(pieces)
   assert.ok(taken > 0 && taken < bytes.length, `it took ${taken}`)
   // The kernel moves what it has to the other end, and then has room for more: until nothing fits.
   let all = taken
-  for (let more = -1; more !== 0; all += more) more = writer.write([bytes.subarray(all)])
-  assert.equal(writer.write([bytes.subarray(all)]), 0)
+  for (let more = -1; more !== 0; all += more) more = writer.write(bytes.subarray(all))
+  assert.equal(writer.write(bytes.subarray(all)), 0)
   here.end(bytes.subarray(all))
   // Something waits in the stream: nothing may overtake it.
-  assert.equal(writer.write([Buffer.from('no')]), 0)
+  assert.equal(writer.write(Buffer.from('no')), 0)
   const received = Buffer.concat(await there.toArray())
   assert.ok(received.equals(bytes))
 })
@@ -50,9 +50,9 @@ test('a socket that is closed takes nothing, whoever has its number by then', as
   await using pair = await connected()
   const writer = DirectWriter.for(pair.here)!
   pair.here.destroy()
-  assert.equal(writer.write([Buffer.from('x')]), 0)
+  assert.equal(writer.write(Buffer.from('x')), 0)
   await once(pair.here, 'close')
-  assert.equal(writer.write([Buffer.from('x')]), 0)
+  assert.equal(writer.write(Buffer.from('x')), 0)
   assert.equal(DirectWriter.for(pair.here), undefined)
 })
 
@@ -62,8 +62,8 @@ test('a connection that the other end has reset takes nothing, and throws nothin
   pair.there.resetAndDestroy()
   await once(pair.there, 'close')
   // The first write after a reset may still be taken.
-  writer.write([Buffer.from('x')])
-  assert.equal(writer.write([Buffer.from('x'), Buffer.from('y')]), 0)
+  writer.write(Buffer.from('x'))
+  assert.equal(writer.writeAll([Buffer.from('x'), Buffer.from('y')]), 0)
 })
 
 test('never past TLS, nor past anything that is no socket', async () => {

@@ -28,12 +28,21 @@ export class DirectWriter {
    * @returns how many bytes the kernel took: 0 when its buffer is full, when something waits in the stream (nothing may overtake it), and when
    * the connection is broken, which the stream's next write tells properly.
    */
-  write(pieces: readonly Buffer[]): number {
+  write(bytes: Buffer): number {
     const descriptor = this.#descriptor()
-    if (descriptor < 0 || this.#socket.writableLength > 0 || this.#socket.connecting) return 0
+    if (descriptor < 0 || this.#socket.writableLength > 0) return 0
     try {
-      const [only] = pieces
-      if (pieces.length === 1 && only !== undefined) return writeSync(descriptor, only, 0, only.length)
+      return writeSync(descriptor, bytes, 0, bytes.length)
+    } catch {
+      return 0
+    }
+  }
+
+  /** The same with several pieces in one call. */
+  writeAll(pieces: readonly Buffer[]): number {
+    const descriptor = this.#descriptor()
+    if (descriptor < 0 || this.#socket.writableLength > 0) return 0
+    try {
       return writevSync(descriptor, pieces)
     } catch {
       return 0
@@ -42,6 +51,6 @@ export class DirectWriter {
 
   /** After the socket has closed there is no handle; its number may belong to another file by then. */
   #descriptor(): number {
-    return this.#socket.destroyed ? -1 : (this.#socket._handle?.fd ?? -1)
+    return this.#socket.connecting ? -1 : (this.#socket._handle?.fd ?? -1)
   }
 }

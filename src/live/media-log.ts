@@ -348,7 +348,7 @@ export class MediaLog implements Trimmable {
   }
 
   #writeHeader(sequence: number, chunkStream: number, delta: number, length: number, type: number): void {
-    let slab = this.#slabs.at(-1)
+    let slab = this.#slabs[this.#slabs.length - 1]
     if (slab === undefined || slab.position + slabBytes === this.#end) slab = this.#addSlab(sequence)
     const offset = this.#end - slab.position
     if (offset + sharedHeaderBytes <= slabBytes) {

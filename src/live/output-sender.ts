@@ -9,9 +9,6 @@ import type { Slab, SlabPool } from './slab-pool.ts'
 
 /** Behind by more than this, an output is served after those that are live. */
 const catchingUpBytes = 512 * 1024
-/** Of the turn under way: one turn at a time, so that no output has such lists of its own. */
-const pieces: Buffer[] = []
-const slabs: (Slab | undefined)[] = []
 /** What waits for the end of a chunk: answers to pings. A peer that asks for more does not read. */
 const controlWaitingMax = 100
 
@@ -48,6 +45,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   #open = true
   #leaving: { goodbye: Buffer; atEdge: boolean; said: () => void } | undefined
   queued = false
+  catchingUp = false
 
   readonly delivery = new Delivery()
   bytesSent = 0
@@ -70,9 +68,6 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   get cursor(): Cursor {
     return this.#cursor
   }
-  get catchingUp(): boolean {
-    return this.cursor.bytesBehind > catchingUpBytes
-  }
   /** All bytes that the log has had, for comparison with those that were sent. */
   get bytesOffered(): number {
     return this.#parts.broadcast.log(this.#parts.form).end
@@ -87,8 +82,9 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   }
 
   onAppended(): void {
-    if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = this.#parts.clock.monotonicMs()
-    if (this.#writing === 0 && this.#open) this.#parts.pump.queue(this)
+    if (!this.#open) return
+    if (this.#writing === 0) this.#parts.pump.offer(this)
+    else if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = this.#parts.clock.monotonicMs()
   }
 
   onFormatChanged(change: 'codec' | 'beyond_plain'): void {
@@ -129,58 +125,81 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     this.#parts.onFailed(error)
   }
 
-  takeTurn(bytesMax: number): boolean {
+  takeTurn(bytesMax: number, nowMs: number): boolean {
     if (!this.#open || this.#writing > 0) return false
-    const { cursor } = this
+    const cursor = this.#cursor
     if (!cursor.started && this.#leaving === undefined) this.#start()
-    if (this.#isTooFarBehind()) cursor.jumpAhead()
-    // A turn that failed, by a mistake of ours, may have left some.
-    pieces.length = 0
-    slabs.length = 0
-    // More than one piece (an own header, the end of a slab) goes out with one system call all the same.
-    let bytes = 0
+    if (nowMs - this.#behindSinceMs > this.#maxLagMs && this.#isTooFarBehind()) cursor.jumpAhead()
+    const piece = cursor.next(bytesMax)
+    if (piece === undefined) {
+      this.#isAtEdge()
+      if (this.#leaving !== undefined) this.#sayGoodbye(this.#leaving)
+      return false
+    }
+    const { bytes, slab } = piece
+    if (!cursor.atEdge && bytes.length < bytesMax) return this.#takeSeveral(bytes, slab, bytesMax, nowMs)
+    const taken = this.#direct?.write(bytes) ?? 0
+    if (taken < bytes.length) this.#leaveToStream(bytes, slab, taken, true)
+    cursor.pieceTaken()
+    return this.#turnTaken(taken, taken === bytes.length, nowMs)
+  }
+
+  /** An own header, the end of a slab, an answer to a ping: several pieces, and one system call all the same. */
+  #takeSeveral(firstBytes: Buffer, firstSlab: Slab | undefined, bytesMax: number, nowMs: number): boolean {
+    const cursor = this.#cursor
+    const pieces = [firstBytes]
+    const slabs = [firstSlab]
+    let bytes = firstBytes.length
     while (bytes < bytesMax) {
       const piece = cursor.next(bytesMax - bytes)
-      if (piece === undefined) {
-        this.#behindSinceMs = Number.NaN
-        break
-      }
+      if (piece === undefined) break
       pieces.push(piece.bytes)
       slabs.push(piece.slab)
       bytes += piece.bytes.length
     }
-    if (bytes === 0) {
-      if (this.#leaving !== undefined) this.#sayGoodbye(this.#leaving)
-      return false
+    const taken = this.#direct?.writeAll(pieces) ?? 0
+    if (taken < bytes) {
+      const { stream } = this.#parts
+      stream.cork()
+      let passed = taken
+      for (const [index, piece] of pieces.entries()) {
+        const skipped = Math.min(passed, piece.length)
+        passed -= skipped
+        if (skipped < piece.length) this.#leaveToStream(piece, slabs[index], skipped, index === pieces.length - 1)
+      }
+      stream.uncork()
     }
-    const taken = this.#direct?.write(pieces) ?? 0
-    const isOut = taken === bytes
-    if (!isOut) this.#leaveToStream(taken)
     cursor.pieceTaken()
-    if (taken > 0) this.#wrote(taken)
-    return isOut && (bytes >= bytesMax || this.#leaving !== undefined)
+    return this.#turnTaken(taken, taken === bytes, nowMs)
   }
 
-  /** What the kernel did not take at once waits in the stream, and holds its slabs until then. */
-  #leaveToStream(taken: number): void {
-    const { stream } = this.#parts
-    const last = pieces.length - 1
-    let passed = taken
-    if (last > 0) stream.cork()
-    for (const [index, piece] of pieces.entries()) {
-      const rest = passed === 0 ? piece : piece.subarray(passed)
-      passed -= piece.length - rest.length
-      if (rest.length === 0) continue
-      const slab = slabs[index]
-      if (slab !== undefined) {
-        slab.references++
-        this.#pending.push(slab)
-      }
-      this.#writing += rest.length
-      if (index < last) stream.write(rest)
-      else stream.write(rest, this.#onWritten)
+  /** @returns whether there is more to write at once. */
+  #turnTaken(taken: number, isOut: boolean, nowMs: number): boolean {
+    if (taken > 0) this.#wrote(taken, nowMs)
+    if (this.#cursor.atEdge) {
+      this.#isAtEdge()
+      return isOut && this.#leaving !== undefined
     }
-    if (last > 0) stream.uncork()
+    if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = nowMs
+    this.catchingUp = this.#cursor.bytesBehind > catchingUpBytes
+    return isOut
+  }
+
+  #isAtEdge(): void {
+    this.#behindSinceMs = Number.NaN
+    this.catchingUp = false
+  }
+
+  /** What the kernel did not take at once waits in the stream, and holds its slab until then. */
+  #leaveToStream(bytes: Buffer, slab: Slab | undefined, from: number, isLast: boolean): void {
+    if (slab !== undefined) {
+      slab.references++
+      this.#pending.push(slab)
+    }
+    const rest = from === 0 ? bytes : bytes.subarray(from)
+    this.#writing += rest.length
+    if (isLast) this.#parts.stream.write(rest, this.#onWritten)
+    else this.#parts.stream.write(rest)
   }
 
   /** The connection is over: nothing more is written; what is pending is let go by its callbacks. */
@@ -194,8 +213,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   /** An encoder that was frozen and then sends all at once makes nobody slow: the destination must have had the time to take it. */
   #isTooFarBehind(): boolean {
     const { cursor } = this
-    if (!cursor.caughtUp || cursor.bytesBehind === 0 || cursor.lagMs <= this.#maxLagMs) return false
-    return this.#parts.clock.monotonicMs() - this.#behindSinceMs > this.#maxLagMs
+    return cursor.caughtUp && cursor.bytesBehind > 0 && cursor.lagMs > this.#maxLagMs
   }
 
   readonly #onWritten = (error?: Error | null): void => {
@@ -204,13 +222,13 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     for (const slab of this.#pending) this.#parts.pool.release(slab)
     this.#pending.length = 0
     if (error) return
-    this.#wrote(bytes)
+    this.#wrote(bytes, this.#parts.clock.monotonicMs())
     if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
   }
 
-  #wrote(bytes: number): void {
+  #wrote(bytes: number, nowMs: number): void {
     this.bytesSent += bytes
-    this.lastProgressMs = this.#parts.clock.monotonicMs()
+    this.lastProgressMs = nowMs
     this.delivery.wrote(this.bytesSent, this.#mediaTime)
   }
 

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts'
 
 /** Whoever has bytes to write: an output's connection. */
 export interface PumpTurn {
-  /** Writes at most `turnBytesMax`. @returns whether there is more to write at once. */
-  takeTurn(bytesMax: number): boolean
+  /** Writes at most `bytesMax`. @param nowMs monotonic. @returns whether there is more to write at once. */
+  takeTurn(bytesMax: number, nowMs: number): boolean
   /** Its turn has thrown: a mistake of ours, which is to end this one and nobody else. */
   failed(error: unknown): void
   /** Far behind: served after those that are live. */
@@ -33,6 +33,12 @@ export class Pump {
   #marked: (() => void)[] = []
   #scheduled = false
   #gathering = false
+  /** Of the run under way. */
+  #isFlushing = false
+  #nowMs = 0
+  #endsAtMs = 0
+  #turns = 0
+  #hasTime = true
 
   /** @param gatherMs how long data may wait to be written together; 0: until the loop has read all sockets that were ready. */
   constructor(clock: Clock, gatherMs: number) {
@@ -55,6 +61,13 @@ export class Pump {
     this.#run()
   }
 
+  /** For whoever is flushed: its turn at once, while there is time and nobody has waited for longer; otherwise it is queued. */
+  offer(turn: PumpTurn): void {
+    if (turn.queued) return
+    const isNext = this.#isFlushing && this.#hasTime && this.#live.length === 0 && !turn.catchingUp
+    if (!isNext || this.#take(turn)) this.queue(turn)
+  }
+
   queue(turn: PumpTurn): void {
     if (turn.queued) return
     turn.queued = true
@@ -74,38 +87,47 @@ export class Pump {
   }
 
   #run(): void {
+    this.#nowMs = this.#clock.monotonicMs()
+    this.#endsAtMs = this.#nowMs + roundMsMax
+    this.#turns = 0
+    this.#hasTime = true
     if (!this.#gathering || this.#gatherMs === 0) {
       const marked = this.#marked
       if (marked.length > 0) {
         this.#marked = []
+        this.#isFlushing = true
         for (const flush of marked) alone(flush)
+        this.#isFlushing = false
       }
     }
-    const endsAt = this.#clock.monotonicMs() + roundMsMax
-    this.#live = this.#serve(this.#live, endsAt)
-    if (this.#late.length > 0) this.#late = this.#serve(this.#late, endsAt)
+    if (this.#live.length > 0) this.#live = this.#serve(this.#live)
+    if (this.#late.length > 0) this.#late = this.#serve(this.#late)
     if (this.#live.length > 0 || this.#late.length > 0) this.#schedule()
   }
 
   /** @returns those whose turn has not come, or who have more. */
-  #serve(turns: PumpTurn[], endsAt: number): PumpTurn[] {
-    if (turns.length === 0) return turns
+  #serve(turns: PumpTurn[]): PumpTurn[] {
     const again: PumpTurn[] = []
     for (let index = 0; index < turns.length; index++) {
+      if (!this.#hasTime) return turns.slice(index).concat(again)
       const turn = turns[index]!
       turn.queued = false
       if (this.#take(turn)) {
         turn.queued = true
         again.push(turn)
       }
-      if ((index & 7) === 7 && this.#clock.monotonicMs() > endsAt) return turns.slice(index + 1).concat(again)
     }
     return again
   }
 
   #take(turn: PumpTurn): boolean {
+    // The clock is looked at now and then: it costs about as much as a short turn.
+    if ((++this.#turns & 7) === 0) {
+      this.#nowMs = this.#clock.monotonicMs()
+      this.#hasTime = this.#nowMs <= this.#endsAtMs
+    }
     try {
-      return turn.takeTurn(turnBytesMax)
+      return turn.takeTurn(turnBytesMax, this.#nowMs)
     } catch (error) {
       turn.failed(error)
       return false

@@ -22,12 +22,12 @@ PublisherFeed.prototype.publish = function (message) {
 }
 
 const takeTurn = OutputSender.prototype.takeTurn
-OutputSender.prototype.takeTurn = function (bytesMax) {
+OutputSender.prototype.takeTurn = function (bytesMax, nowMs) {
   if (turnsToThrow > 0 && this.cursor.started) {
     turnsToThrow--
     throw new TypeError('a mistake in a turn')
   }
-  return takeTurn.call(this, bytesMax)
+  return takeTurn.call(this, bytesMax, nowMs)
 }
 
 if (isMainThread)
