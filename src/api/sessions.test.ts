@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
+import { request } from 'node:https'
 import { test } from 'node:test'
+import { generate } from 'selfsigned'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
 import type { LiveInputId } from '../model/id.ts'
 import { inputStateSubject } from '../model/status.ts'
@@ -104,6 +106,22 @@ test('over TLS the cookie is bound to this host and to TLS; the proxy is believe
   await using other = await startApi()
   const answer = await ask(other, 'POST', sessionPath, { ...ours, ...forwarded }, { token })
   assert.ok(!answer.setCookie.includes('Secure'))
+})
+
+test('over our own TLS, too', { timeout: 30_000 }, async () => {
+  await using server = await startApi()
+  const pair = await generate([{ name: 'commonName', value: 'localhost' }], { keyType: 'ec' })
+  const { port } = await server.api.listenTls('127.0.0.1', 0, { key: pair.private, cert: pair.cert })
+  const body = JSON.stringify({ token })
+  const asking = request({
+    ...{ port, host: '127.0.0.1', path: sessionPath, method: 'POST', rejectUnauthorized: false, agent: false },
+    headers: { ...ours, 'content-length': body.length },
+  })
+  asking.end(body)
+  const [answer] = (await once(asking, 'response')) as [IncomingMessage]
+  answer.resume()
+  assert.equal(answer.statusCode, 200)
+  assert.match(answer.headers['set-cookie']?.[0] ?? '', /^__Host-stream-connect-\w+=[\w-]{43}; .*; Secure$/)
 })
 
 test('nobody chooses the session of another: each sign-in has an id of its own, and ends the one before', async () => {
@@ -229,13 +247,13 @@ test('the sessions of a token that is revoked end at once, event streams too', a
   const person = await newToken(server)
   const cookie = await signIn(server, person.value)
   const { port } = await server.api.listen('127.0.0.1', 0)
-  const request = get({
+  const listening = get({
     port,
     host: '127.0.0.1',
     path: `/client/v4/accounts/${account}/stream/events`,
     headers: { cookie },
   })
-  const [stream] = (await once(request, 'response')) as [IncomingMessage]
+  const [stream] = (await once(listening, 'response')) as [IncomingMessage]
   assert.equal(stream.statusCode, 200)
   let told = ''
   stream.setEncoding('utf8').on('data', (text: string) => {
