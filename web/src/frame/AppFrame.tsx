@@ -58,26 +58,26 @@ export function AppFrame({ session, account, route, children }: Props) {
               </Link>
             </nav>
           )}
+          {session.accounts.length > 1 && (
+            <NativeSelect
+              aria-label="Account"
+              size="xs"
+              className={styles['account'] ?? ''}
+              value={account ?? ''}
+              onChange={({ currentTarget }) => goTo({ name: 'inputs', account: currentTarget.value })}
+              data={[
+                ...(account === undefined ? [{ value: '', label: 'Choose an account' }] : []),
+                ...session.accounts.map(({ id, name }) => ({ value: id, label: name })),
+              ]}
+            />
+          )}
           <div className={styles['right']}>
-            {session.accounts.length > 1 && (
-              <NativeSelect
-                aria-label="Account"
-                size="xs"
-                className={styles['account'] ?? ''}
-                value={account ?? ''}
-                onChange={({ currentTarget }) => goTo({ name: 'inputs', account: currentTarget.value })}
-                data={[
-                  ...(account === undefined ? [{ value: '', label: 'Choose an account' }] : []),
-                  ...session.accounts.map(({ id, name }) => ({ value: id, label: name })),
-                ]}
-              />
-            )}
             <ColorSchemeSwitch />
             <SignOutButton />
           </div>
         </div>
+        <ConnectionBanner />
       </header>
-      <ConnectionBanner />
       <main ref={main} tabIndex={-1} className={styles['main']} data-stale={isLost || undefined}>
         {children}
       </main>

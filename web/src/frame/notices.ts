@@ -45,6 +45,11 @@ export function tellProblem(title: string, message: string): void {
   add({ tone: 'bad', title, message })
 }
 
+/** For somebody else, or after what they told was put right. */
+export function closeNotices(): void {
+  become([])
+}
+
 function add(notice: Omit<Notice, 'id'>): number {
   const id = ++lastId
   // The same trouble again takes the place of the one before.

@@ -14,8 +14,7 @@ const steps: readonly { readonly title: string; readonly words: string }[] = [
   },
   {
     title: 'Add outputs',
-    words:
-      'YouTube, Twitch, Facebook, any RTMP server: up to 50. They go live with your encoder, and can change while you are.',
+    words: 'YouTube, Twitch, Facebook, any RTMP server. They go live with your encoder, and can change while you are.',
   },
 ]
 

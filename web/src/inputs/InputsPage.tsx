@@ -79,7 +79,7 @@ function Inputs({ account, all }: { readonly account: string; readonly all: read
         <TextInput
           className={styles['search'] ?? ''}
           aria-label="Search by name or id"
-          placeholder="Search by name or id"
+          placeholder="Name or id"
           type="search"
           leftSection={<SearchIcon size={16} />}
           value={search}

@@ -5,7 +5,7 @@ import { changeSession } from '../api/queries.ts'
 import { signIn } from '../api/session.ts'
 import { ColorSchemeSwitch } from '../frame/ColorSchemeSwitch.tsx'
 import { Mark } from '../frame/Mark.tsx'
-import { tellProblem } from '../frame/notices.ts'
+import { closeNotices, tellProblem } from '../frame/notices.ts'
 import { readRoute } from '../route.ts'
 import { replaceWith } from '../router.tsx'
 import { useTitle } from '../use-title.ts'
@@ -24,6 +24,7 @@ export function SignInPage({ once }: { readonly once?: string }) {
     setProblem(undefined)
     try {
       const { result } = await signIn(proof)
+      closeNotices()
       changeSession(result)
       // Whose session has ended goes on where it was.
       if (readRoute(location.hash).name === 'sign-in') replaceWith({ name: 'start' })
