@@ -27,6 +27,8 @@ function survey(
   into: { count: number; twice: boolean },
 ): void {
   into.count++
+  // What is referred to deep down is nested more deeply than it was written.
+  if (depth > amfLimits.depthMax) into.twice = false
   if (typeof value === 'string') {
     must(value.isWellFormed(), 'every text is well-formed')
     // A byte that is no UTF-8 becomes three.
