@@ -17,7 +17,7 @@ const mayMount =
   spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
 
 test('a disk that is full', {
-  timeout: 120_000,
+  timeout: 300_000,
   ...(mayMount ? {} : { skip: 'needs unshare, and the right to mount in a namespace of its own' }),
 }, async () => {
   await using destination = await startDestination({ recording: 'counts' })

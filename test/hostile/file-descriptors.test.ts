@@ -15,7 +15,7 @@ import { syntheticTags } from '../support/synthetic-source.ts'
 const main = fileURLToPath(new URL('limited-machine.ts', import.meta.url))
 const filesMax = 96
 
-test('out of file descriptors', { timeout: 120_000 }, async () => {
+test('out of file descriptors', { timeout: 300_000 }, async () => {
   await using destination = await startDestination({ recording: 'counts' })
   await using server = await startServer({
     main,

@@ -13,7 +13,7 @@ import { syntheticTags } from '../support/synthetic-source.ts'
 
 /** Starts and ends under bad circumstances, as whoever runs a machine meets them. */
 
-const timeout = 120_000
+const timeout = 300_000
 
 async function startOn(dataDir: string, settings: Readonly<Record<string, string>> = {}): Promise<EndedRun> {
   const [http, rtmp, rtmps] = await freePorts(3)

@@ -19,7 +19,7 @@ import { syntheticTags } from '../support/synthetic-source.ts'
 /** Another SECRET_KEY for a database that is there: nothing is lost, the old key opens nothing any more, whatever happens meanwhile. */
 
 const isLong = process.env['HOSTILE'] === 'long'
-const timeout = isLong ? 600_000 : 120_000
+const timeout = isLong ? 1_200_000 : 300_000
 const killRounds = isLong ? 100 : 3
 const outputs = isLong ? 50 : 8
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))

@@ -19,7 +19,7 @@ import { syntheticTags } from '../support/synthetic-source.ts'
  * mistakes of ours. Nothing that the server writes or answers holds one, where it was not asked for it.
  */
 
-const timeout = 120_000
+const timeout = 300_000
 /** A text that no other text holds, with signs that are written differently in each encoding. */
 const planted = (name: string) => `planted-${name}+/=&%-${randomBytes(12).toString('hex')}`
 

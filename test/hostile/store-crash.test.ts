@@ -19,7 +19,7 @@ const writerFile = fileURLToPath(new URL('store-writer.ts', import.meta.url))
 type Known = { acknowledged: number | undefined; begun: number | undefined }
 
 test(`${rounds} kills of the store: it opens, and has all that it acknowledged`, {
-  timeout: isLong ? 1_500_000 : 120_000,
+  timeout: isLong ? 3_600_000 : 300_000,
 }, async (t) => {
   await using folder = await temporaryFolder('store-crash')
   const file = `${folder.path}/data/store.sqlite`
