@@ -3,7 +3,7 @@ import { QueryClientProvider } from '@tanstack/react-query'
 import { lazy, type ReactNode, Suspense, useEffect } from 'react'
 import type { DashboardSession } from '../../src/api/dashboard-types.ts'
 import { onSignedOut } from './api/client.ts'
-import { live } from './api/live.ts'
+import { followVisibility, live } from './api/live.ts'
 import { changeSession, queryClient, useSession } from './api/queries.ts'
 import { AppFrame } from './frame/AppFrame.tsx'
 import { CrashGuard } from './frame/CrashGuard.tsx'
@@ -46,6 +46,7 @@ function Pages() {
     live.onGap = () => void queryClient.invalidateQueries()
     return onSignedOut(forgetSession)
   }, [])
+  useEffect(followVisibility, [])
   // A one-time link signs in whoever it was given to, whoever was signed in before.
   if (route.name === 'sign-in' && route.once !== undefined) return <SignInPage once={route.once} />
   if (session.data === undefined) return session.isError ? <WaitForServer error={session.error} /> : <Waiting />

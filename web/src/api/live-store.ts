@@ -75,6 +75,7 @@ export class LiveStore {
   /** Events may have been missed since the pages last asked. */
   #hasGap = false
   #isProbing = false
+  #isPaused = false
   #reopenAtMs = Number.POSITIVE_INFINITY
   #reopenInMs = reopenMs.min
   #timer: ReturnType<typeof setInterval> | undefined
@@ -103,6 +104,22 @@ export class LiveStore {
     this.#timer = undefined
     if (account === undefined) return
     this.#timer = setInterval(() => this.#check(), checkEveryMs)
+    this.#open()
+  }
+
+  /** Nobody looks: the connection is given back. Browsers open six to one server at a time, for all of their tabs together. */
+  pause(): void {
+    this.#isPaused = true
+    this.#close()
+  }
+
+  /** Somebody looks again. What is old by now is gone at once, and what was missed is asked for. */
+  resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    this.#hasGap = true
+    this.#heardAtMs = this.#around.now()
+    this.#forgetOld(this.#heardAtMs)
     this.#open()
   }
 
@@ -154,7 +171,7 @@ export class LiveStore {
 
   #open(): void {
     const account = this.#account
-    if (account === undefined) return
+    if (account === undefined || this.#isPaused) return
     const inputs = [...this.#watched.keys()].join(',')
     const source = this.#around.open(
       `/client/v4/accounts/${account}/stream/events${inputs === '' ? '' : `?inputs=${inputs}`}`,
@@ -218,6 +235,7 @@ export class LiveStore {
   }
 
   #check(): void {
+    if (this.#isPaused) return
     const now = this.#around.now()
     this.#forgetOld(now)
     const silentMs = now - this.#heardAtMs

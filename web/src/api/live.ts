@@ -17,6 +17,27 @@ export const live = new LiveStore({
   probe: probeSession,
 })
 
+/** So long a tab that was left keeps its connection: who only looked something up comes back to fresh figures. */
+const leftMs = 10_000
+
+/** Holds the connection while the tab can be seen. @returns ends that. */
+export function followVisibility(): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const changed = () => {
+    clearTimeout(timer)
+    if (document.hidden) timer = setTimeout(() => live.pause(), leftMs)
+    else live.resume()
+  }
+  // Opened behind the others: until it is looked at, it needs nothing.
+  if (document.hidden) live.pause()
+  document.addEventListener('visibilitychange', changed)
+  return () => {
+    clearTimeout(timer)
+    document.removeEventListener('visibilitychange', changed)
+    live.resume()
+  }
+}
+
 const noPoints: readonly BitratePoint[] = []
 
 function useLive<Value>(key: string, read: () => Value): Value {
