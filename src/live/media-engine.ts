@@ -212,8 +212,14 @@ export class MediaEngine implements Engine, Seats {
   readonly #tick = (): void => {
     this.#cancelTick = this.#parts.clock.after(tickMs, this.#tick)
     for (const session of this.#sessions.values()) {
-      const figures = session.tick()
-      if (figures !== undefined) this.#parts.reports.figures(figures)
+      try {
+        const figures = session.tick()
+        if (figures !== undefined) this.#parts.reports.figures(figures)
+      } catch (error) {
+        // The others have their second all the same.
+        const inputId = session.wish.uid
+        this.#parts.log.error({ inputId, err: error, code: 'internal_error' }, 'a live input failed by a mistake of ours')
+      }
     }
   }
 }

@@ -156,8 +156,16 @@ export class OutputSession {
     if (told !== undefined && this.#relayPath().some((id) => !told.includes(id))) this.#restart.abort()
   }
 
-  /** Once a second: what only time can show. */
+  /** Once a second: what only time can show. Never throws. */
   tick(nowMs: number): void {
+    try {
+      this.#observe(nowMs)
+    } catch (error) {
+      this.#connection?.fail(this.#mistake(error))
+    }
+  }
+
+  #observe(nowMs: number): void {
     const sender = this.#sender
     const connection = this.#connection
     if (sender === undefined || connection === undefined) return
