@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict'
 import AxeBuilder from '@axe-core/playwright'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { waitFor } from '../support/processes.ts'
 import { programPath } from '../support/requirements.ts'
 
 /** Debian's Chromium, and people who sit before it. Needs `needs('chromium')`. */
 
 /** A page that is being looked at for so long has something to say by then, on a busy machine too. */
-export const patienceMs = 30_000
+export const patienceMs = 60_000
+
+/** As waitFor, as patient as one is with a page. @throws Error that says what was waited for. */
+export function until<T>(what: string, condition: () => T | Promise<T>) {
+  return waitFor(what, condition, patienceMs)
+}
 
 export type Colours = 'light' | 'dark'
 export const wide = { width: 1280, height: 800 }

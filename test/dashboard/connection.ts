@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startServer } from '../support/server.ts'
 import { row } from './outputs.ts'
-import { pages, type Scenes, sceneMs } from './stage.ts'
+import { pages, readyDeadlineMs, type Scenes, sceneMs } from './stage.ts'
 
 /** What a browser writes down of a server that does not answer. */
 const expected = /ERR_|status of 401|Failed to load|ERR_CONNECTION/
@@ -12,7 +12,7 @@ export const connectionScenes: Scenes = (stage) => {
     timeout: sceneMs,
   }, async () => {
     const { nginx } = stage()
-    await using server = await startServer({ hosts: {}, readyDeadlineMs: 30_000 })
+    await using server = await startServer({ hosts: {}, readyDeadlineMs })
     const input = await server.createInput({ meta: { name: 'Lost and found' } })
     await server.addOutput(input.uid, { url: nginx.url(), streamKey: 'lost', name: 'Archive' })
     await using _encoder = await stage().encode(input, server)
@@ -35,14 +35,13 @@ export const connectionScenes: Scenes = (stage) => {
     await archive.locator('[data-stale]').waitFor({ state: 'detached' })
     await bitrate.waitFor()
 
-    // It is gone, and comes back at the same ports; who was signed in there has to do it again.
+    // It is gone, and comes back at the same ports; who was signed in does it again, and is where he was.
     await server.kill()
     await lost.waitFor()
     await server.start()
     const token = page.getByRole('textbox', { name: 'API token' })
     await token.fill(server.token)
     await page.getByRole('button', { name: 'Sign in', exact: true }).click()
-    await page.getByRole('link', { name: 'Lost and found' }).click()
     await archive.waitFor()
     assert.equal(await lost.count(), 0)
     await person.leave()

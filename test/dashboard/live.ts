@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startNginxRtmp } from '../support/nginx-rtmp.ts'
-import { waitFor } from '../support/processes.ts'
+import { patienceMs, until } from './browser.ts'
 import { choose, field, press, row } from './outputs.ts'
 import { pages, type Scenes, sceneMs } from './stage.ts'
 
@@ -71,33 +71,33 @@ export const liveScenes: Scenes = (stage) => {
 
     await page.getByRole('button', { name: 'Show preview' }).click()
     const look = () => page.evaluate<Look | undefined>(lookAtVideo)
-    const first = await waitFor('a picture', async () => {
+    const first = await until('a picture', async () => {
       const seen = await look()
       return seen !== undefined && seen.time > 0 && seen.mean > 60 && seen.spread > 30 && seen
     })
     assert.equal(first.muted, true)
-    await waitFor('the picture to move on', async () => ((await look())?.time ?? 0) > first.time + 1)
+    await until('the picture to move on', async () => ((await look())?.time ?? 0) > first.time + 1)
     await page.getByRole('button', { name: 'Stop', exact: true }).click()
-    await waitFor('the player to be gone', async () => (await page.locator('video').count()) === 0)
+    await until('the player to be gone', async () => (await page.locator('video').count()) === 0)
 
     const diedAt = Date.now()
     await nginx.stop()
     await archive.getByText(/nothing listens|ECONNREFUSED/i).waitFor()
     assert.ok(Date.now() - diedAt < saysWhyMs, `it took ${Date.now() - diedAt} ms to say why`)
     await archive.getByText(/^next in/).waitFor()
-    await nginx.start()
     await archive.getByRole('button', { name: 'Try now' }).click()
+    await nginx.start()
     await archive.getByText('Live', { exact: true }).waitFor()
 
     await archive.getByRole('switch').click({ force: true })
     await archive.getByText('Off', { exact: true }).waitFor()
-    await nginx.waitForNoPublisher('whole')
+    await nginx.waitForNoPublisher('whole', patienceMs)
     await archive.getByRole('switch').click({ force: true })
     await archive.getByText('Live', { exact: true }).waitFor()
     await choose(page, 'Archive', 'Delete')
     await press(page, 'Delete the output')
     await archive.waitFor({ state: 'detached' })
-    await nginx.waitForNoPublisher('whole')
+    await nginx.waitForNoPublisher('whole', patienceMs)
 
     await page.getByRole('button', { name: 'New stream key' }).click()
     await press(page, 'Make a new key')

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
 import type { Page } from 'playwright-core'
-import { waitFor } from '../support/processes.ts'
 import type { CreatedInput } from '../support/server.ts'
-import { type Colours, phone, Visitor } from './browser.ts'
+import { type Colours, phone, until, Visitor } from './browser.ts'
 import { field, press, row } from './outputs.ts'
 import { pages, type Scenes, type Stage, sceneMs } from './stage.ts'
 
@@ -103,10 +102,10 @@ export const looksScenes: Scenes = (stage) => {
       const colour = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor')
       return (colour.match(/\d+/g) ?? []).slice(0, 3).reduce((sum, part) => sum + Number(part), 0)
     }
-    const isDark = () => waitFor('a dark page', async () => (await ground()) < 150)
+    const isDark = () => until('a dark page', async () => (await ground()) < 150)
     await isDark()
     await page.emulateMedia({ colorScheme: 'light' })
-    await waitFor('a light page', async () => (await ground()) > 600)
+    await until('a light page', async () => (await ground()) > 600)
     await page.getByRole('button', { name: 'Light or dark' }).click()
     await page.getByRole('menuitem', { name: 'Dark' }).click()
     await isDark()

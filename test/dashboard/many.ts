@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { waitFor } from '../support/processes.ts'
+import { until } from './browser.ts'
 import { type Scenes, sceneMs } from './stage.ts'
 
 const inputsCount = 1_000
@@ -20,7 +20,12 @@ export const manyScenes: Scenes = (stage) => {
         const number = next++
         // The search goes through ids, too, which any digits may be a part of.
         const name = `${number === needle ? 'Needle' : 'Camera'} ${String(number).padStart(4, '0')}`
-        await server.api('POST', `/client/v4/accounts/${account}/stream/live_inputs`, { meta: { name } })
+        const { status } = await fetch(`${server.baseUrl}/accounts/${account}/stream/live_inputs`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${server.token}` },
+          body: JSON.stringify({ meta: { name } }),
+        })
+        assert.equal(status, 200)
       }
     }
     await Promise.all(Array.from({ length: atOnce }, create))
@@ -51,7 +56,7 @@ export const manyScenes: Scenes = (stage) => {
     await bounded('at the end')
     await page.getByRole('searchbox', { name: 'Search by name or id' }).fill('needle')
     await page.getByText(`1 of ${inputsCount}`).waitFor()
-    await waitFor('one row and the head', async () => (await rows.count()) === 2)
+    await until('one row and the head', async () => (await rows.count()) === 2)
     await page.getByRole('link', { name: 'Needle 0777' }).waitFor()
     await person.leave()
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { startDestination } from '../support/destination.ts'
-import { waitFor } from '../support/processes.ts'
+import { patienceMs, until } from './browser.ts'
 import { pages, type Scenes, sceneMs } from './stage.ts'
 
 export function row(page: Page, name: string) {
@@ -133,7 +133,7 @@ export const outputScenes: Scenes = (stage) => {
     await row(page, 'Renamed copy').waitFor()
 
     const onOff = async () => (await server.outputs(input.uid)).map(({ enabled }) => enabled).join()
-    const becomes = (words: string) => waitFor(`the outputs to be ${words}`, async () => (await onOff()) === words)
+    const becomes = (words: string) => until(`the outputs to be ${words}`, async () => (await onOff()) === words)
     const flip = (name: string) => row(page, name).getByRole('switch').click({ force: true })
     await flip('Renamed')
     await row(page, 'Renamed').getByText('Off', { exact: true }).waitFor()
@@ -147,7 +147,7 @@ export const outputScenes: Scenes = (stage) => {
     await choose(page, 'Renamed', 'Delete')
     await press(page, 'Delete the output')
     await row(page, 'Renamed').waitFor({ state: 'detached' })
-    await waitFor('one output to be left', async () => (await server.outputs(input.uid)).length === 1)
+    await until('one output to be left', async () => (await server.outputs(input.uid)).length === 1)
     await person.leave()
   })
 
@@ -170,7 +170,7 @@ export const outputScenes: Scenes = (stage) => {
     await change.click({ force: true })
     await page.getByText('Kept was not switched off').waitFor()
     await page.getByText('The disk is full.').waitFor()
-    await waitFor('the switch to be on again', () => change.isChecked())
+    await until('the switch to be on again', () => change.isChecked())
     await choose(page, 'Kept', 'Delete')
     await press(page, 'Delete the output')
     await page.getByText('Kept was not deleted').waitFor()
@@ -204,8 +204,8 @@ export const outputScenes: Scenes = (stage) => {
     assert.ok(after[0]!.y < after[1]!.y, 'in the order in which they were added')
 
     await row(page, 'Refused').getByRole('button', { name: 'Try now' }).click()
-    await bad.nextConnection()
-    await bad.nextConnection()
+    await bad.nextConnection(patienceMs)
+    await bad.nextConnection(patienceMs)
     await person.leave()
   })
 }

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startRun } from '../support/server-run.ts'
 import { Visitor } from './browser.ts'
-import { pages, type Scenes, sceneMs } from './stage.ts'
+import { pages, readyDeadlineMs, type Scenes, sceneMs } from './stage.ts'
 
 /** Whoever is not signed in is told so with 401 or 403, and the browser writes that down. */
 const expected = /status of 40[13]/
 
 export const signInScenes: Scenes = (stage) => {
   test('the first start prints a link that signs in, once', { timeout: sceneMs }, async () => {
-    await using run = await startRun({ deadlineMs: 30_000 })
+    await using run = await startRun({ deadlineMs: readyDeadlineMs })
     const origin = `http://127.0.0.1:${run.ports.http}`
     const [, once] = await run.program.waitForLine(/#\/sign-in\?once=([\w-]+)/)
     const link = `/#/sign-in?once=${once}`

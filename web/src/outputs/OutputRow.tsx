@@ -29,6 +29,8 @@ export type RowAction = 'retry' | 'test' | 'edit' | 'duplicate' | 'delete'
 type Props = {
   readonly input: string
   readonly inputIsEnabled: boolean
+  /** What may not be done is not offered. */
+  readonly mayWrite: boolean
   readonly output: WireOutput
   readonly preset: DestinationPreset | undefined
   readonly onSwitch: (output: WireOutput, enabled: boolean) => void
@@ -36,7 +38,15 @@ type Props = {
 }
 
 /** One output. Its height is the same whatever its state, so that nothing moves under the eye or the pointer. */
-export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output, preset, onSwitch, onAction }: Props) {
+export const OutputRow = memo(function OutputRow({
+  input,
+  inputIsEnabled,
+  mayWrite,
+  output,
+  preset,
+  onSwitch,
+  onAction,
+}: Props) {
   const [isOpen, setOpen] = useState(false)
   const detailsId = useId()
   const seen = useSeen(input, output)
@@ -54,6 +64,7 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
         <Switch
           className={styles['switch']}
           checked={output.enabled}
+          disabled={!mayWrite}
           onChange={(event) => onSwitch(output, event.currentTarget.checked)}
           aria-label={`Send to ${name}`}
         />
@@ -102,9 +113,11 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
           <div className={styles['next']}>
             {isTrying && (
               <>
-                <Button size="compact-sm" variant="default" onClick={() => onAction('retry', output)}>
-                  Try now
-                </Button>
+                {mayWrite && (
+                  <Button size="compact-sm" variant="default" onClick={() => onAction('retry', output)}>
+                    Try now
+                  </Button>
+                )}
                 <span>
                   next <RelativeTime at={view.nextAttemptAt!} />
                 </span>
@@ -124,7 +137,7 @@ export const OutputRow = memo(function OutputRow({ input, inputIsEnabled, output
               <ChevronIcon className={styles['chevron']} data-open={isOpen || undefined} />
             </ActionIcon>
           </Tooltip>
-          <RowMenu name={name} onAction={(action) => onAction(action, output)} />
+          {mayWrite && <RowMenu name={name} onAction={(action) => onAction(action, output)} />}
         </div>
       </div>
       <Collapse expanded={isOpen} id={detailsId} keepMounted={false}>

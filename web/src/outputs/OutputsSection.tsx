@@ -2,7 +2,7 @@ import { Button, Modal, Skeleton, Text } from '@mantine/core'
 import { useState } from 'react'
 import type { WireLiveInput, WireOutput } from '../../../src/api/schemas.ts'
 import { useWatchedInput } from '../api/live.ts'
-import { useOutputs } from '../api/queries.ts'
+import { useMay, useOutputs } from '../api/queries.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
 import { EmptyState } from '../parts/EmptyState.tsx'
 import { PlusIcon, SignalIcon } from '../parts/icons.tsx'
@@ -24,6 +24,7 @@ type Dialog = { readonly name: 'add' } | { readonly name: Exclude<RowAction, 're
 export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
   const account = useAccount()
   useWatchedInput(input.uid)
+  const mayWrite = useMay(account, 'write')
   const { data: outputs } = useOutputs(account, input.uid)
   const { data: presets } = usePresets()
   const actions = useOutputActions(account, input.uid)
@@ -51,7 +52,7 @@ export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
       }
       isFlush
       actions={
-        outputs?.length ? (
+        outputs?.length && mayWrite ? (
           <>
             <AllSwitches outputs={outputs} onSwitch={actions.switchAll} />
             {add}
@@ -65,7 +66,7 @@ export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
           <Skeleton height={56} />
         </div>
       ) : outputs.length === 0 ? (
-        <EmptyState title="Nowhere to go yet" icon={<SignalIcon size={24} />} action={add}>
+        <EmptyState title="Nowhere to go yet" icon={<SignalIcon size={24} />} action={mayWrite && add}>
           Add the platforms that shall show this live input. Each gets the feed as the encoder sends it, and none
           disturbs another: they can be added, switched and removed while you are live.
         </EmptyState>
@@ -76,6 +77,7 @@ export function OutputsSection({ input }: { readonly input: WireLiveInput }) {
               key={output.uid}
               input={input.uid}
               inputIsEnabled={input.enabled}
+              mayWrite={mayWrite}
               output={output}
               preset={presetOf(presets, output.url)}
               onSwitch={actions.switchOne}

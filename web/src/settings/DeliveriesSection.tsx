@@ -3,7 +3,7 @@ import { useState } from 'react'
 import type { WireDelivery } from '../../../src/api/webhook-schemas.ts'
 import type { DeliveryState } from '../../../src/model/webhook.ts'
 import { ApiFailure } from '../api/client.ts'
-import { nameOf, useInputs } from '../api/queries.ts'
+import { nameOf, useInputs, useMay } from '../api/queries.ts'
 import { Panel } from '../parts/Panel.tsx'
 import { RelativeTime } from '../parts/RelativeTime.tsx'
 import { StateBadge, type Tone } from '../parts/StateBadge.tsx'
@@ -99,6 +99,7 @@ type RowProps = {
 
 function Row({ account, delivery, receiver = 'a webhook that was deleted', input }: RowProps) {
   const resend = useResend(account)
+  const mayWrite = useMay(account, 'write')
   const { event_type, state, attempts, created_at, next_attempt_at, last_outcome, out_of_order } = delivery
   const { words, tone } = stateWords[state]
   return (
@@ -149,6 +150,7 @@ function Row({ account, delivery, receiver = 'a webhook that was deleted', input
           variant="default"
           onClick={() => resend.mutate(delivery)}
           loading={resend.isPending}
+          disabled={!mayWrite}
           aria-label={`Send again: ${eventWords[event_type]}, to ${receiver}`}
         >
           {state === 'pending' ? 'Send now' : 'Send again'}

@@ -1,6 +1,6 @@
 import { Title } from '@mantine/core'
-import { useEffect } from 'react'
 import { useAccount } from '../router.tsx'
+import { useTitle } from '../use-title.ts'
 import { DeliveriesSection } from './DeliveriesSection.tsx'
 import { AboutSection, AddressesSection, LimitsSection } from './ServerSections.tsx'
 import styles from './SettingsPage.module.css'
@@ -10,9 +10,7 @@ import { WebhooksSection } from './WebhooksSection.tsx'
 /** What belongs to an account as a whole, and what there is to know of the server. */
 export function SettingsPage() {
   const account = useAccount()
-  useEffect(() => {
-    document.title = 'Settings · Stream Connect'
-  }, [])
+  useTitle('Settings')
   return (
     <div className={styles['page']}>
       <Title order={1}>Settings</Title>

@@ -2,7 +2,7 @@ import { Badge, Button, Skeleton, Text } from '@mantine/core'
 import { useState } from 'react'
 import type { WireToken } from '../../../src/api/account-schemas.ts'
 import { ApiFailure } from '../api/client.ts'
-import { useSession } from '../api/queries.ts'
+import { useMay, useSession } from '../api/queries.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
 import { PlusIcon } from '../parts/icons.tsx'
 import { Panel } from '../parts/Panel.tsx'
@@ -17,6 +17,7 @@ export function TokensSection({ account }: { readonly account: string }) {
   const { data: tokens, error } = useTokens(account)
   const { data: session } = useSession()
   const revoke = useRevokeToken(account)
+  const mayManage = useMay(account, 'manage')
   const [isCreating, setCreating] = useState(false)
   const [leaving, setLeaving] = useState<WireToken>()
   const own = session?.token.id
@@ -25,14 +26,16 @@ export function TokensSection({ account }: { readonly account: string }) {
       title="API tokens"
       isFlush
       actions={
-        <Button
-          size="sm"
-          leftSection={<PlusIcon size={16} />}
-          onClick={() => setCreating(true)}
-          disabled={tokens === undefined}
-        >
-          Create token
-        </Button>
+        mayManage && (
+          <Button
+            size="sm"
+            leftSection={<PlusIcon size={16} />}
+            onClick={() => setCreating(true)}
+            disabled={tokens === undefined}
+          >
+            Create token
+          </Button>
+        )
       }
     >
       {tokens === undefined ? (

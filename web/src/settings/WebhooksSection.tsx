@@ -1,6 +1,7 @@
 import { ActionIcon, Button, Group, Menu, Skeleton, Text } from '@mantine/core'
 import { useState } from 'react'
 import { ApiFailure } from '../api/client.ts'
+import { useMay } from '../api/queries.ts'
 import { ConfirmDanger } from '../parts/ConfirmDanger.tsx'
 import { MoreIcon, PencilIcon, PlusIcon, TrashIcon } from '../parts/icons.tsx'
 import { Panel } from '../parts/Panel.tsx'
@@ -23,6 +24,7 @@ type Dialog = { readonly name: 'create' } | { readonly name: 'edit' | 'delete'; 
 export function WebhooksSection({ account }: { readonly account: string }) {
   const { data: webhooks, error } = useWebhooks(account)
   const remove = useDeleteWebhook(account)
+  const mayWrite = useMay(account, 'write')
   const [dialog, setDialog] = useState<Dialog>()
   const close = () => setDialog(undefined)
   return (
@@ -30,14 +32,16 @@ export function WebhooksSection({ account }: { readonly account: string }) {
       title="Webhooks"
       isFlush
       actions={
-        <Button
-          size="sm"
-          leftSection={<PlusIcon size={16} />}
-          onClick={() => setDialog({ name: 'create' })}
-          disabled={webhooks === undefined}
-        >
-          Add webhook
-        </Button>
+        mayWrite && (
+          <Button
+            size="sm"
+            leftSection={<PlusIcon size={16} />}
+            onClick={() => setDialog({ name: 'create' })}
+            disabled={webhooks === undefined}
+          >
+            Add webhook
+          </Button>
+        )
       }
     >
       {webhooks === undefined ? (
@@ -60,6 +64,7 @@ export function WebhooksSection({ account }: { readonly account: string }) {
               key={webhook.destination.id}
               account={account}
               webhook={webhook}
+              mayWrite={mayWrite}
               onDialog={(name) => setDialog({ name, webhook })}
             />
           ))}
@@ -93,10 +98,11 @@ export function WebhooksSection({ account }: { readonly account: string }) {
 type RowProps = {
   readonly account: string
   readonly webhook: Webhook
+  readonly mayWrite: boolean
   readonly onDialog: (name: 'edit' | 'delete') => void
 }
 
-function Row({ account, webhook, onDialog }: RowProps) {
+function Row({ account, webhook, mayWrite, onDialog }: RowProps) {
   const { name, url, last_success, last_failure } = webhook.destination
   const events = eventsOf(webhook)
   const test = useTestWebhook(account)
@@ -125,32 +131,34 @@ function Row({ account, webhook, onDialog }: RowProps) {
           <dd>{last_failure === undefined ? 'never' : <RelativeTime at={last_failure} />}</dd>
         </div>
       </dl>
-      <Group className={styles['actions'] ?? ''} gap={4}>
-        <Button
-          size="compact-sm"
-          variant="default"
-          onClick={() => test.mutate(webhook)}
-          loading={test.isPending}
-          aria-label={`Send a test to ${name}`}
-        >
-          Send test
-        </Button>
-        <Menu position="bottom-end">
-          <Menu.Target>
-            <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`More for ${name}`}>
-              <MoreIcon />
-            </ActionIcon>
-          </Menu.Target>
-          <Menu.Dropdown>
-            <Menu.Item leftSection={<PencilIcon size={16} />} onClick={() => onDialog('edit')}>
-              Edit
-            </Menu.Item>
-            <Menu.Item color="red" leftSection={<TrashIcon size={16} />} onClick={() => onDialog('delete')}>
-              Delete
-            </Menu.Item>
-          </Menu.Dropdown>
-        </Menu>
-      </Group>
+      {mayWrite && (
+        <Group className={styles['actions'] ?? ''} gap={4}>
+          <Button
+            size="compact-sm"
+            variant="default"
+            onClick={() => test.mutate(webhook)}
+            loading={test.isPending}
+            aria-label={`Send a test to ${name}`}
+          >
+            Send test
+          </Button>
+          <Menu position="bottom-end">
+            <Menu.Target>
+              <ActionIcon variant="subtle" color="gray" size="lg" aria-label={`More for ${name}`}>
+                <MoreIcon />
+              </ActionIcon>
+            </Menu.Target>
+            <Menu.Dropdown>
+              <Menu.Item leftSection={<PencilIcon size={16} />} onClick={() => onDialog('edit')}>
+                Edit
+              </Menu.Item>
+              <Menu.Item color="red" leftSection={<TrashIcon size={16} />} onClick={() => onDialog('delete')}>
+                Delete
+              </Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+        </Group>
+      )}
     </li>
   )
 }
