@@ -13,7 +13,7 @@ import { syntheticTags } from '../support/synthetic-source.ts'
 
 /** Incidents of other servers at their ingest port, by their numbers in docs/reliability.md. The real server; a good encoder beside. */
 
-const timeout = 120_000
+const timeout = 300_000
 
 function assertNoMistake(server: ServerUnderTest): void {
   assert.deepEqual(
@@ -166,7 +166,7 @@ describe('what encoders may send', { concurrency: true }, () => {
     }
     const feed = await startFeed(server.rtmpUrl, input.rtmps.streamKey, { kbps: 500 })
     const [, , , output] = await server.outputs(input.uid)
-    await server.waitForOutput(input.uid, output!.uid, { state: 'connected' }, 40_000)
+    await server.waitForOutput(input.uid, output!.uid, { state: 'connected' }, 90_000)
     await feed.stop()
     assertNoMistake(server)
   })
@@ -263,7 +263,7 @@ describe('where destinations may lead', () => {
         outputs.push(await server.addOutput(input.uid, { url: destination.url(), streamKey: 'k' }))
       const feed = await startFeed(server.rtmpUrl, input.rtmps.streamKey, { kbps: 500 })
       for (const { uid } of outputs)
-        await server.waitForOutput(input.uid, uid, { state: 'error', reason: 'destination_not_allowed' })
+        await server.waitForOutput(input.uid, uid, { state: 'error', reason: 'destination_not_allowed' }, 90_000)
       assert.equal(inside.connections, 0)
       await feed.stop()
       for (const destination of destinations) await destination.stop()

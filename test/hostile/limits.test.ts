@@ -11,7 +11,7 @@ import { type ServerUnderTest, startServer } from '../support/server.ts'
 
 /** What strangers can make of the ingest port, and encoders with a key of their own: docs/limits.md. The real server, measured from outside. */
 
-const timeout = 120_000
+const timeout = 300_000
 const mebibyte = 1024 * 1024
 /** One thread, so that a limit is what it says; of several each has its part. */
 const settings = { MEDIA_THREADS: '1' }
