@@ -160,7 +160,7 @@ function idFor(name: string, { input, output }: Ids): fc.Arbitrary<string> {
 }
 
 test('whatever is sent, to whatever route, is answered in the envelope, never with 5xx, and soon', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   // Endless by nature once they are asked for rightly: they are tried below.
   const routes = (await routesOf()).filter(({ path }) => !path.endsWith('/stream/events'))
