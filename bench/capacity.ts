@@ -104,7 +104,7 @@ export async function findCapacity(
       cpuShare: used / seconds,
       sinksShare: sinks.cpuSeconds / seconds,
       publishersShare: publishers.cpuSeconds / seconds,
-      idleOfMachine: (machineSeconds - busy - stolen) / machineSeconds,
+      idleOfMachine: Math.max(0, machineSeconds - busy - stolen) / machineSeconds,
       othersOfMachine: Math.max(0, busy - ofBench) / machineSeconds,
       residentBytes: after.residentBytes,
     }

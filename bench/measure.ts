@@ -124,7 +124,7 @@ export async function measure(
     publishersShare: publishers.cpuSeconds / seconds,
     latenessMs: publishers.latenessMs,
     waitingBytesMax: publishers.waitingBytesMax,
-    idleOfMachine: (machineSeconds - busy - stolen) / machineSeconds,
+    idleOfMachine: Math.max(0, machineSeconds - busy - stolen) / machineSeconds,
     stolenOfMachine: stolen / machineSeconds,
     othersOfMachine: Math.max(0, busy - ofBench) / machineSeconds,
     threads,

@@ -21,6 +21,9 @@ const flat = readResults('flat')
 const micro = readResults('micro')
 const calls = readResults('calls')
 const sections: Record<string, string> = {}
+const first = works?.capacity ?? Object.values(works?.works ?? {})[0] ?? flat ?? micro
+const common = first === undefined ? '' : placeOf(first)
+if (first !== undefined) sections['machine'] = `Machine and versions, where nothing else is said: ${common}.`
 if (works !== undefined) {
   const results = Object.values(works.works).sort((a, b) => a.work.id.localeCompare(b.work.id))
   sections['works'] = results.map(describeWork).join('\n\n')
@@ -54,10 +57,19 @@ for (const [name, content] of Object.entries(sections)) {
 }
 writeFileSync(document, text)
 
-function describe({ taken, command, machine, versions }: Circumstances): string {
+function describe(result: Circumstances): string {
+  const { taken, command, versions } = result
   const day = `${taken.slice(0, 10)} ${taken.slice(11, 16)} UTC`
-  const named = Object.entries(versions).map((pair) => pair.join(' '))
-  return `Taken ${day} by \`${command}\` on ${machine}; ${named.join(', ')}.`
+  // Machine and versions are told once, unless this was taken elsewhere or with others.
+  const where = placeOf(result) === common ? '' : ` on ${placeOf(result)}`
+  return `Taken ${day} by \`${command}\` at commit ${versions['commit'] ?? 'unknown'}${where}.`
+}
+
+function placeOf({ machine, versions }: Circumstances): string {
+  const { commit: _, ...others } = versions
+  return `${machine}; ${Object.entries(others)
+    .map((pair) => pair.join(' '))
+    .join(', ')}`
 }
 
 function describeWork(result: WorkResult): string {

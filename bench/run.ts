@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
+import { isAbsolute } from 'node:path'
 import { parseArgs } from 'node:util'
+import { programPath, requirements } from '../test/support/requirements.ts'
 import { type Capacity, findCapacity } from './capacity.ts'
 import { measureFlat } from './flat.ts'
 import { buildLoad, type LoadPrograms } from './load.ts'
@@ -50,7 +52,9 @@ const capacityTiming = values.quick
   ? { stepInputs: 100, settleSeconds: 2, seconds: 4 }
   : { stepInputs: 50, settleSeconds: 3, seconds: 8 }
 
-/** In a quick run a server is left out where it says nothing that another work does not say. */
+const hasStunnel = isAbsolute(programPath('stunnel'))
+
+/** In a quick run, and in the search of E, a server is left out where it says nothing that another work does not say. */
 const quickPeers: Readonly<Record<WorkId, readonly PeerName[]>> = {
   A: ['stream-connect', 'stream-connect (efficient)', 'nginx-rtmp', 'SRS', 'send() loop'],
   B: ['stream-connect', 'nginx-rtmp'],
@@ -88,7 +92,7 @@ async function runWorks(): Promise<void> {
   for (const id of values.works.split(',')) {
     if (!(id in works)) throw new Error(`there is no work ${id}`)
     const work: Work = works[id as WorkId]
-    const asked = values.peers?.split(',') ?? (values.quick ? quickPeers[id as WorkId] : [...all.keys()])
+    const asked = values.peers?.split(',') ?? (values.quick || id === 'E' ? quickPeers[id as WorkId] : [...all.keys()])
     const taking = [...all].filter(([name]) => asked.includes(name) && canDo(name, work))
     print(`\n${work.id}: ${work.title}`)
     if (values.syscalls) await runSystemCalls(work, taking)
@@ -164,15 +168,21 @@ function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
     peers.set('stream-connect (1 thread)', startOurs({ ...settings, MEDIA_THREADS: '1' }))
   if (!('LATENCY_MODE' in settings))
     peers.set('stream-connect (efficient)', startOurs({ ...settings, LATENCY_MODE: 'efficient' }))
-  peers.set('nginx-rtmp', startNginx)
+  if (requirements['nginx-rtmp'].isThere()) peers.set('nginx-rtmp', startNginx)
+  else print(`nginx-rtmp is left out: apt-get install ${requirements['nginx-rtmp'].package}`)
   const srs = process.env['SRS_BIN']
   if (srs !== undefined && existsSync(srs)) peers.set('SRS', startSrs(srs))
+  else print('SRS is left out: SRS_BIN names no binary')
   if (load.kind === 'native') peers.set('send() loop', startSendLoop(load))
   return peers
 }
 
 function canDo(name: PeerName, work: Work): boolean {
   if (name === 'SRS') return !work.tls
+  if (name === 'nginx-rtmp' && work.tls && !hasStunnel) {
+    print('nginx-rtmp is left out: apt-get install stunnel4')
+    return false
+  }
   return name !== 'send() loop' || (!work.tls && work.stalled === 0)
 }
 

@@ -17,7 +17,7 @@ export type SystemCalls = {
 
 const groups = {
   receive: ['read', 'readv', 'recvfrom', 'recvmsg'],
-  send: ['write', 'writev', 'sendto', 'sendmsg', 'sendfile'],
+  send: ['write', 'writev', 'sendto', 'sendmsg'],
   wait: ['epoll_wait', 'epoll_pwait', 'epoll_pwait2', 'poll', 'select'],
   watch: ['epoll_ctl'],
   futex: ['futex'],
