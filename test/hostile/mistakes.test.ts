@@ -53,6 +53,15 @@ for (const threads of process.env['HOSTILE'] === 'long' ? ['1', '2'] : ['2'])
       }
     })
 
+    await t.test('once a second, in an output and in an input: both go on', async () => {
+      publisher.send(18, publisher.lastTimestamp, data('throw in tick'))
+      await server.waitForLog('the mistake', isMistake('a mistake in the tick of an output'))
+      await server.waitForLog('the mistake', isMistake('a mistake in the tick of an input'))
+      await waitFor('all outputs', () => destination.publishing.length === keys.length + 1)
+      await Promise.all(destination.publishing.map((connection) => connection.receives(10)))
+      assert.deepEqual([ofAnother.ledger.gaps, ofAnother.end], [[], undefined])
+    })
+
     await t.test('in an encoder: it is cut, may come back, and its outputs have stayed', async () => {
       const before = destination.publishing.length
       publisher.send(18, publisher.lastTimestamp, data('throw in feed'))
