@@ -33,7 +33,7 @@ export const theme = createTheme({
     // The placeholder has a tab index, and lies where screen readers expect items alone.
     Menu: Menu.extend({ defaultProps: { withInitialFocusPlaceholder: false } }),
     Tooltip: Tooltip.extend({ defaultProps: { events: { hover: true, focus: true, touch: true }, openDelay: 250 } }),
-    // The page is held still by theme.css: what locks it otherwise writes a <style>, which the page's policy forbids.
+    // What holds the page still behind a dialog writes a <style>, which the page's policy forbids.
     Modal: Modal.extend({
       defaultProps: {
         centered: true,
