@@ -72,6 +72,9 @@ function Shown({ account, input }: { readonly account: string; readonly input: W
           <div className={styles['state']}>
             <InputState id={input.uid} isEnabled={input.enabled} current={status?.current} />
             <WarningsMark id={input.uid} />
+            {kind === 'held' && (
+              <span className={styles['held']}>Its outputs stay connected while it is waited for.</span>
+            )}
           </div>
         </div>
         <div className={styles['actions']}>

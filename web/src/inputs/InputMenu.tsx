@@ -2,7 +2,9 @@ import { ActionIcon, Menu } from '@mantine/core'
 import { useRef, useState } from 'react'
 import type { Current } from '../api/live.ts'
 import { type Named, nameOf, useMay } from '../api/queries.ts'
-import { MoreIcon, PencilIcon, PowerIcon, TrashIcon } from '../parts/icons.tsx'
+import { tellDone, tellProblem } from '../frame/notices.ts'
+import { copyText } from '../parts/copy.ts'
+import { CopyIcon, MoreIcon, PencilIcon, PowerIcon, TrashIcon } from '../parts/icons.tsx'
 import { useAccount } from '../router.tsx'
 
 /** What can be done with a live input as a whole. */
@@ -46,6 +48,9 @@ function MenuButton({ input, onAction }: Props) {
         <Menu.Item leftSection={<PowerIcon size={16} />} onClick={() => act('switch')}>
           {input.enabled ? 'Disable' : 'Enable'}
         </Menu.Item>
+        <Menu.Item leftSection={<CopyIcon size={16} />} onClick={() => void copyId(input)}>
+          Copy the id
+        </Menu.Item>
         <Menu.Divider />
         <Menu.Item color="red" leftSection={<TrashIcon size={16} />} onClick={() => act('delete')}>
           Delete
@@ -53,4 +58,10 @@ function MenuButton({ input, onAction }: Props) {
       </Menu.Dropdown>
     </Menu>
   )
+}
+
+/** What programs call it. */
+async function copyId({ uid }: ActedOn): Promise<void> {
+  if (await copyText(uid)) tellDone('The id is on the clipboard', uid)
+  else tellProblem('The browser does not allow it: select and copy the id by hand', uid)
 }
