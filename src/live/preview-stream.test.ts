@@ -16,6 +16,8 @@ import { servePreviews } from './preview-stream.ts'
 import { Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
+/** Without its bytes a viewer waits for ever. */
+const timeout = 30_000
 const input = '0123456789abcdef0123456789abcdef' as LiveInputId
 const onError = (error: unknown) => {
   throw error
@@ -117,7 +119,7 @@ class Viewer {
 const rows = (tags: readonly FlvTag[]) =>
   tags.map(({ type, timestamp, body }) => `${type} ${timestamp} ${body.toString('hex').slice(0, 10)}`)
 
-test('headers in force at 0, then the newest key frame and all that follows it, untouched', async () => {
+test('headers in force at 0, then the newest key frame and all that follows it, untouched', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   stage.publish(video, 1_000, key(4))
@@ -143,7 +145,7 @@ test('headers in force at 0, then the newest key frame and all that follows it, 
   await viewer.leave()
 })
 
-test('who comes before the first key frame waits for it', async () => {
+test('who comes before the first key frame waits for it', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   const viewer = new Viewer(stage.bus)
@@ -153,7 +155,7 @@ test('who comes before the first key frame waits for it', async () => {
   assert.deepEqual(rows(await reading).at(-1), '9 0 1701000000')
 })
 
-test('Enhanced RTMP goes through as it came', async () => {
+test('Enhanced RTMP goes through as it came', { timeout }, async () => {
   await using stage = open()
   const hevcKey = hex('91 68766331 000000 0000000126')
   const hevcFrame = hex('a3 68766331 0000000102')
@@ -168,7 +170,9 @@ test('Enhanced RTMP goes through as it came', async () => {
   )
 })
 
-test('the end of the broadcast ends the stream, after its last message; nothing is served then', async () => {
+test('the end of the broadcast ends the stream, after its last message; nothing is served then', {
+  timeout,
+}, async () => {
   await using stage = open()
   begin(stage)
   stage.publish(video, 0, key(4))
@@ -180,7 +184,7 @@ test('the end of the broadcast ends the stream, after its last message; nothing 
   await assert.rejects(new Viewer(stage.bus).readOne(), { code: 'no_responder' })
 })
 
-test('another codec in the middle ends the stream, for the player to begin anew', async () => {
+test('another codec in the middle ends the stream, for the player to begin anew', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   stage.publish(video, 0, key(4))
@@ -193,7 +197,7 @@ test('another codec in the middle ends the stream, for the player to begin anew'
   assert.ok(next.some(({ body }) => body.equals(hevcHeader)))
 })
 
-test('a new sequence header of the same codec is told where it comes', async () => {
+test('a new sequence header of the same codec is told where it comes', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   stage.publish(video, 0, key(4))
@@ -210,7 +214,9 @@ for (const [name, bytesMax] of [
   ['is behind for too long', 32 * 1024 * 1024],
   ['is passed by the end of the log', 512 * 1024],
 ] as const)
-  test(`a viewer who ${name} goes forward to a key frame, and nothing is kept for it meanwhile`, async () => {
+  test(`a viewer who ${name} goes forward to a key frame, and nothing is kept for it meanwhile`, {
+    timeout,
+  }, async () => {
     await using stage = open(bytesMax)
     begin(stage)
     stage.publish(video, 0, key(1_000))
@@ -243,7 +249,7 @@ for (const [name, bytesMax] of [
     await viewer.leave()
   })
 
-test('without credit a viewer gets no more than was agreed, however much is published', async () => {
+test('without credit a viewer gets no more than was agreed, however much is published', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   let sent = 0
@@ -279,7 +285,7 @@ test('without credit a viewer gets no more than was agreed, however much is publ
   end()
 })
 
-test('the same from another thread, over a port', async () => {
+test('the same from another thread, over a port', { timeout }, async () => {
   await using stage = open()
   begin(stage)
   stage.publish(video, 0, key(100))
