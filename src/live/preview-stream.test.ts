@@ -245,6 +245,9 @@ for (const [name, bytesMax] of [
     const jumpedTo = tags.findIndex(({ body }) => body.equals(other))
     assert.ok(jumpedTo > 0)
     assert.equal(tags[jumpedTo + 1]?.body[0], 0x17)
+    // What has not changed is not told again.
+    assert.equal(tags.filter(({ type }) => type === messageTypes.amf0Data).length, 1)
+    assert.equal(tags.filter(({ body }) => body.equals(aacHeader)).length, 1)
     assert.equal(tags.at(-1)!.timestamp - tags.findLast(({ body }) => body[0] === 0x17)!.timestamp, 40)
     await viewer.leave()
   })
