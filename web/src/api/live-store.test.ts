@@ -140,6 +140,28 @@ test('an input whose broadcast ended has no totals', () => {
   assert.equal(stage.store.totals(input), undefined)
 })
 
+test('the last figures of a broadcast, which the server repeats for a while, are not shown after its end', async () => {
+  using stage = new Stage()
+  stage.source.opens()
+  stage.source.tells('totals', totals(1_000))
+  stage.source.tells('figures', figures(1_000))
+  stage.source.tells('input.status', { inputId: input, status: status('disconnected', 'client_disconnect') })
+  stage.source.tells('totals', totals(1_000))
+  stage.source.tells('figures', figures(1_000))
+  assert.equal(stage.store.totals(input), undefined)
+  assert.equal(stage.store.outputHealth(input, output), undefined)
+  assert.equal(stage.store.sum()?.inputs, 0)
+  stage.source.tells('input.status', { inputId: input, status: status('connected') })
+  stage.source.tells('figures', figures(900))
+  assert.equal(stage.store.inputHealth(input)?.bitrateKbps, 900)
+  stage.source.tells('input.status', { inputId: input, status: status('disconnected', 'client_disconnect') })
+  await stage.passes(7_000)
+  stage.source.tells('figures', figures(800))
+  assert.equal(stage.store.inputHealth(input)?.bitrateKbps, 800, 'a beginning that was not heard of')
+  stage.source.tells('input.status', { inputId: input, status: status('disconnected', 'reconnecting') })
+  assert.equal(stage.store.inputHealth(input)?.bitrateKbps, 800, 'what is held is not over')
+})
+
 test('a watched input changes the address of the one stream, once for all changes of a step', async () => {
   using stage = new Stage()
   assert.match(stage.source.url, /events$/)

@@ -66,6 +66,8 @@ export class LiveStore {
   readonly #histories = new Map<string, BitrateHistory>()
   /** Inputs whose pages are open, with how many look at each. */
   readonly #watched = new Map<string, number>()
+  /** Inputs whose broadcast was told to be over, and when. */
+  readonly #overAtMs = new Map<string, number>()
   #sum: { readonly sum: Sum; readonly atMs: number } | undefined
   #statesVersion = 0
   #account: string | undefined
@@ -97,6 +99,7 @@ export class LiveStore {
     this.#sum = undefined
     this.#figures.clear()
     this.#histories.clear()
+    this.#overAtMs.clear()
     this.#hasGap = false
     this.#close()
     this.#become({ name: 'connecting' })
@@ -273,8 +276,13 @@ export class LiveStore {
 
   #takeInput({ inputId, status }: InputStateEvent): void {
     this.#inputs.set(inputId, status)
-    if (status.current.state === 'disconnected' && status.current.reason !== 'reconnecting')
+    const { state, reason } = status.current
+    this.#overAtMs.delete(inputId)
+    if (state === 'disconnected' && reason !== 'reconnecting') {
+      this.#overAtMs.set(inputId, this.#around.now())
       this.#totals.delete(inputId)
+      this.#forgetFigures(inputId)
+    }
     this.#statesVersion++
     this.#tell(inputId)
     this.#tell('states')
@@ -285,8 +293,9 @@ export class LiveStore {
     this.#tell(outputId)
   }
 
-  #takeTotals(all: readonly Totals[]): void {
+  #takeTotals(told: readonly Totals[]): void {
     const atMs = this.#around.now()
+    const all = told.filter(({ inputId }) => !this.#isJustOver(inputId))
     const present = new Set<string>()
     for (const totals of all) {
       present.add(totals.inputId)
@@ -305,6 +314,7 @@ export class LiveStore {
   }
 
   #takeFigures(figures: InputFigures): void {
+    if (this.#isJustOver(figures.inputId)) return
     const atMs = this.#around.now()
     this.#figures.set(figures.inputId, { figures, atMs })
     this.#remember(figures.inputId, atMs, figures.input.bitrateKbps)
@@ -335,9 +345,20 @@ export class LiveStore {
       this.#sum = undefined
       this.#tell('totals')
     }
-    for (const [id, { figures, atMs }] of this.#figures)
-      if (now - atMs > freshMs && this.#figures.delete(id))
-        for (const key of [id, ...Object.keys(figures.outputs)]) this.#tell(key)
+    for (const [id, { atMs }] of this.#figures) if (now - atMs > freshMs) this.#forgetFigures(id)
+  }
+
+  #forgetFigures(id: string): void {
+    const { figures } = this.#figures.get(id) ?? {}
+    if (figures === undefined) return
+    this.#figures.delete(id)
+    for (const key of [id, ...Object.keys(figures.outputs)]) this.#tell(key)
+  }
+
+  /** The server repeats the last figures of a broadcast for some seconds after its end. */
+  #isJustOver(id: string): boolean {
+    const overAtMs = this.#overAtMs.get(id)
+    return overAtMs !== undefined && this.#around.now() - overAtMs <= freshMs + checkEveryMs
   }
 
   #tell(key: string): void {

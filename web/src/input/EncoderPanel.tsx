@@ -1,7 +1,7 @@
 import { Skeleton } from '@mantine/core'
 import { lazy, type ReactNode, Suspense } from 'react'
 import type { InputHealth } from '../../../src/model/status.ts'
-import { useInputHealth } from '../api/live.ts'
+import { useBitrateHistory, useInputHealth } from '../api/live.ts'
 import { Bitrate } from '../parts/Bitrate.tsx'
 import { noFigure } from '../parts/bitrate-words.ts'
 import { AlertIcon } from '../parts/icons.tsx'
@@ -16,7 +16,9 @@ export const encoderPanelId = 'encoder'
 /** What the encoder sends, measured by the server, and what should be set otherwise. */
 export function EncoderPanel({ id, isOnAir }: { readonly id: string; readonly isOnAir: boolean }) {
   const health = useInputHealth(id)
-  if (!isOnAir && health === undefined)
+  const wasLive = useBitrateHistory(id).length > 0
+  // What came before the end is what one wants to see after it.
+  if (!isOnAir && !wasLive)
     return (
       <Panel title="Encoder" id={encoderPanelId}>
         <p className={styles['none']}>
