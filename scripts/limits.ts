@@ -114,7 +114,7 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
         limit: 'wrong keys of an address that are answered at once',
         of: `${failedKeys}#freeFailures`,
         unit: 'count',
-        why: 'A person mistypes. A right key never waits, whoever shares its address.',
+        why: 'A person mistypes. A right key never waits, whoever shares its address. Each media thread counts by itself.',
         test: delays,
       },
       {
