@@ -183,7 +183,7 @@ test('the launcher serves, and what ends it ends the server', { timeout }, async
   }
   const throughLauncher = [nodeOfTheSystem(), launcher]
   const serving = start([], settings, throughLauncher)
-  await waitFor('the server to be ready', async () => (await fetch(`http://127.0.0.1:${http}/readyz`)).ok, 15_000)
+  await waitFor('the server to be ready', async () => (await fetch(`http://127.0.0.1:${http}/readyz`)).ok, 60_000)
   // No token and no address: both are in the data directory.
   const list = await run(['account', 'list', '--data-dir', settings.DATA_DIR], '', {}, throughLauncher)
   assert.deepEqual([list.status, list.stderr], [0, ''])
