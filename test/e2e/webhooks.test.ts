@@ -13,7 +13,7 @@ import { type Json, type ServerUnderTest, startServer } from '../support/server.
 
 /** Notifications from the server's own process to a receiver that has its days. */
 
-const timeout = 60_000
+const timeout = 150_000
 const secret = 'what-the-receiver-knows'
 
 type Notification = {
