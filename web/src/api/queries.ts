@@ -45,6 +45,8 @@ export const keys = {
 /** Nothing that somebody else was shown is left. @param session null: nobody is signed in. */
 export function changeSession(session: DashboardSession | null): void {
   queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] })
+  // An answer that is under way is from before: on a busy machine its 401 came after the sign-in, and undid it.
+  void queryClient.cancelQueries({ queryKey: keys.session })
   queryClient.setQueryData(keys.session, session)
 }
 
