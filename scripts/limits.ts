@@ -430,6 +430,13 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
         ],
       },
       {
+        limit: 'addresses of a name that are looked at',
+        of: 'src/destination/look-up.ts#addressesMax',
+        unit: 'count',
+        why: 'An answer of 64 KiB holds four thousand, and each is checked.',
+        test: ['src/destination/network-policy.test.ts', 'has so many of them looked at'],
+      },
+      {
         limit: 'look-up, TCP and TLS together',
         of: `${output}#dialMs`,
         unit: 'ms',

@@ -6,7 +6,7 @@ import type { AddressPolicy } from './address-policy.ts'
 import { type CertificateFacts, judgeCertificate, type TlsChoice } from './certificate.ts'
 import { attemptsMax, connectFirst, inTurn, printAddress } from './connect-first.ts'
 import type { Destination } from './destination-url.ts'
-import { type Resolve, type ResolvedAddress, unlessAborted } from './look-up.ts'
+import { addressesMax, type Resolve, type ResolvedAddress, unlessAborted } from './look-up.ts'
 import { resetConnection } from './reset.ts'
 
 export { type Resolve, type ResolvedAddress, systemResolve } from './look-up.ts'
@@ -130,7 +130,7 @@ async function lookUp(host: string, resolve: Resolve, signal: AbortSignal): Prom
 
 function allowedOf(addresses: readonly ResolvedAddress[], host: string, policy: AddressPolicy): ResolvedAddress[] {
   const refused: string[] = []
-  const allowed = addresses.filter(({ address }) => {
+  const allowed = addresses.slice(0, addressesMax).filter(({ address }) => {
     const verdict = policy.check(address)
     if (!verdict.allowed) refused.push(`${address}, ${verdict.reason}`)
     return verdict.allowed

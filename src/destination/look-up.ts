@@ -1,5 +1,8 @@
 import { lookup } from 'node:dns/promises'
 
+/** Addresses of one name that are looked at. Sixty-four KiB of answer hold four thousand; each is checked against all of our own. */
+export const addressesMax = 64
+
 export type ResolvedAddress = { readonly address: string; readonly family: 4 | 6 }
 
 /**

@@ -170,6 +170,27 @@ describe('a name whose addresses change', () => {
   })
 })
 
+describe('a name with thousands of addresses', () => {
+  it('has so many of them looked at', async () => {
+    // What may be reached comes too late to be seen.
+    const many = Array.from({ length: 64 }, (_, index) => `10.0.0.${index}`)
+    const answer = async (addresses: readonly string[]) => {
+      await using listening = await listenOn('127.0.0.2')
+      const resolve = resolverOf({ 'many.example.test': addresses })
+      const url = `rtmp://many.example.test:${listening.port}/live`
+      return await connectTo(url, resolve, new AddressPolicy(['127.0.0.2'])).then(
+        (dialled) => {
+          dialled.reset()
+          return dialled.remoteAddress
+        },
+        (error: CodedError) => error.code,
+      )
+    }
+    assert.equal(await answer([...many.slice(1), '127.0.0.2']), '127.0.0.2')
+    assert.equal(await answer([...many, '127.0.0.2']), 'destination_not_allowed')
+  })
+})
+
 describe("this server's own addresses", () => {
   it('are refused although they are public, and looked up before each attempt', async () => {
     let refreshed = 0

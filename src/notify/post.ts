@@ -3,7 +3,7 @@ import { request as requestHttps } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
-import type { Resolve } from '../destination/look-up.ts'
+import { addressesMax, type Resolve } from '../destination/look-up.ts'
 import type { DeliveryOutcome } from '../model/webhook.ts'
 
 export type PostParts = {
@@ -114,7 +114,7 @@ function checkedLookup({ resolve, policy }: PostParts, signal: AbortSignal): Loo
   return (host, options, callback) => {
     resolve(host, signal).then(
       (addresses) => {
-        const allowed = addresses.filter(({ address }) => policy.check(address).allowed)
+        const allowed = addresses.slice(0, addressesMax).filter(({ address }) => policy.check(address).allowed)
         const first = allowed[0]
         if (first === undefined) {
           const refused = addresses[0]
