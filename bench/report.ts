@@ -22,8 +22,7 @@ const micro = readResults('micro')
 const calls = readResults('calls')
 const sections: Record<string, string> = {}
 const first = works?.capacity ?? Object.values(works?.works ?? {})[0] ?? flat ?? micro
-const common = first === undefined ? '' : placeOf(first)
-if (first !== undefined) sections['machine'] = `Machine and versions, where nothing else is said: ${common}.`
+if (first !== undefined) sections['machine'] = `Machine and versions, where nothing else is said: ${placeOf(first)}.`
 if (works !== undefined) {
   const results = Object.values(works.works).sort((a, b) => a.work.id.localeCompare(b.work.id))
   sections['works'] = results.map(describeWork).join('\n\n')
@@ -61,7 +60,8 @@ function describe(result: Circumstances): string {
   const { taken, command, versions } = result
   const day = `${taken.slice(0, 10)} ${taken.slice(11, 16)} UTC`
   // Machine and versions are told once, unless this was taken elsewhere or with others.
-  const where = placeOf(result) === common ? '' : ` on ${placeOf(result)}`
+  const isThere = first !== undefined && result.machine === first.machine && versions['node'] === first.versions['node']
+  const where = isThere ? '' : ` on ${placeOf(result)}`
   return `Taken ${day} by \`${command}\` at commit ${versions['commit'] ?? 'unknown'}${where}.`
 }
 
@@ -85,10 +85,13 @@ function describeWork(result: WorkResult): string {
     workTable(result),
     `${count} round${count === 1 ? '' : 's'} of ${result.timing.seconds} s. ${describe(result)}`,
     ...(busiest.length > 0 ? [`Its busiest threads, of a core: ${busiest}.`] : []),
-    ...(others > noiseMax
-      ? [`**Noise:** other programs used up to ${percent(others)} of the machine meanwhile; these figures say little.`]
-      : []),
+    ...noiseNote(others),
   ].join('\n\n')
+}
+
+function noiseNote(others: number): readonly string[] {
+  if (others <= noiseMax) return []
+  return [`**Noise:** other programs used up to ${percent(others)} of the machine meanwhile; these figures say little.`]
 }
 
 /** Was it the server that was measured, and not its encoders and destinations? */
@@ -124,6 +127,7 @@ function loadTable(results: readonly WorkResult[]): string {
 }
 
 function describeFlat(file: FlatFile): string {
+  const points = [...file.outputs, ...file.tlsOutputs, ...file.inputs]
   const tableOf = (points: readonly FlatPoint[], name: 'inputs' | 'outputs') => {
     const cpu = fitLine(points.map((point) => [point[name], point.measured.cpuShare]))
     const memory = fitLine(points.map((point) => [point[name], point.measured.peakBytes]))
@@ -159,6 +163,7 @@ function describeFlat(file: FlatFile): string {
     '![CPU and memory by inputs](performance/inputs.svg)',
     tableOf(file.inputs, 'inputs'),
     `${file.timing.seconds} s each. ${describe(file)}`,
+    ...noiseNote(Math.max(...points.map(({ measured }) => measured.othersOfMachine))),
   ].join('\n\n')
 }
 
