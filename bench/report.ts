@@ -32,14 +32,14 @@ if (works !== undefined) {
 }
 if (flat !== undefined) {
   sections['flat'] = describeFlat(flat)
-  writeFileSync(
-    resultPath('outputs.svg'),
-    figureOf(flat.outputs, 'outputs', ({ outputs }) => outputs),
-  )
-  writeFileSync(
-    resultPath('inputs.svg'),
-    figureOf(flat.inputs, 'inputs', ({ inputs }) => inputs),
-  )
+  const draw = (file: string, points: readonly FlatPoint[], name: 'inputs' | 'outputs') =>
+    writeFileSync(
+      resultPath(file),
+      figureOf(points, name, (point) => point[name]),
+    )
+  draw('outputs.svg', flat.outputs, 'outputs')
+  draw('tls-outputs.svg', flat.tlsOutputs, 'outputs')
+  draw('inputs.svg', flat.inputs, 'inputs')
 }
 if (calls !== undefined)
   sections['syscalls'] = Object.values(calls.works)
