@@ -165,12 +165,13 @@ suite('webhooks', { concurrency: true }, () => {
     await waitFor('the second broadcast', async () => (await api.deliveries()).length === 4)
     await server.restart('SIGKILL')
     const waiting = (await api.deliveries()).slice(2)
+    // The first is tried again and again, the sooner the slower this machine is; the others wait for it.
     assert.deepEqual(
-      waiting.map(({ event_type, state, attempts }) => [event_type, state, attempts]),
+      waiting.map(({ event_type, state, attempts }) => [event_type, state, attempts > 0]),
       [
-        ['live_input.disconnected', 'pending', 1],
-        ['live_input.connected', 'pending', 0],
-        ['live_input.disconnected', 'pending', 0],
+        ['live_input.disconnected', 'pending', true],
+        ['live_input.connected', 'pending', false],
+        ['live_input.disconnected', 'pending', false],
       ],
     )
 
