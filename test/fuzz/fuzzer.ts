@@ -58,10 +58,15 @@ export class Fuzzer {
     this.#watch = watch
   }
 
-  /** Runs inputs as they are, and keeps those that cover or do something new. */
+  /** Runs inputs as they are, and keeps them all: what they are good for was found out before. */
   async replay(inputs: readonly Buffer[]): Promise<void> {
-    for (let at = 0; at < inputs.length; at += this.#batchSize)
-      await this.#batch(inputs.slice(at, at + this.#batchSize))
+    for (const input of inputs) {
+      const outcome = await this.#run(input)
+      if (outcome === undefined) continue
+      this.#outcomes.add(outcome)
+      this.corpus.push(input)
+    }
+    this.#coverage.take(true)
   }
 
   /** Goes on until `isOver` says so, which is asked between batches. */
