@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module'
 import pino from 'pino'
-import { prettyFactory } from 'pino-pretty'
 import type { Config } from './config.ts'
 import { CodedError } from './errors.ts'
 
@@ -92,6 +92,8 @@ class PinoLog implements Log {
 }
 
 function prettyLines(out: LogDestination, colorize: boolean): LogDestination {
+  // Only for a person at a terminal: every thread would load it otherwise.
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
   const prettify = prettyFactory({ colorize, translateTime: 'SYS:HH:MM:ss.l', singleLine: true })
   return { write: (line) => out.write(prettify(line)) }
 }

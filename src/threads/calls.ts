@@ -6,7 +6,7 @@ import type { MediaSettings } from '../live/media-parts.ts'
 import type { createLog } from '../log.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
-import { decodeLiveInput, encodeLiveInput, type LiveInput, type SecretCipher } from '../model/live-input.ts'
+import type { LiveInput, Output } from '../model/live-input.ts'
 import type { InputFigures, LastError } from '../model/status.ts'
 import { Secret } from '../secret.ts'
 
@@ -65,13 +65,28 @@ export type CallsOfMain = {
 /** A wish as text: a Secret does not survive structured clone, and shall not. */
 export type SentWish = string & { readonly __brand: 'SentWish' }
 
-/** Both threads are one process, and share its memory: nothing is gained by sealing. */
-const bare: SecretCipher = { seal: (secret) => secret.reveal(), open: (text) => new Secret(text) }
-
+/** Both threads are one process, and share its memory: nothing is gained by sealing, and what comes from ourselves is not checked again. */
 export function sendWish(wish: LiveInput): SentWish {
-  return encodeLiveInput(wish, bare) as SentWish
+  const outputs = wish.outputs.map(({ streamKey, password, ...output }) => ({
+    ...output,
+    streamKey: streamKey.reveal(),
+    ...(password && { password: password.reveal() }),
+  }))
+  return JSON.stringify({ ...wish, streamKey: wish.streamKey.reveal(), outputs }) as SentWish
 }
 
 export function receiveWish(text: SentWish): LiveInput {
-  return decodeLiveInput(text, bare)
+  const wish = JSON.parse(text) as Bare<LiveInput> & { readonly outputs: readonly Bare<Output>[] }
+  const outputs = wish.outputs.map(({ streamKey, password, ...output }) => ({
+    ...output,
+    streamKey: new Secret(streamKey),
+    ...(password !== undefined && { password: new Secret(password) }),
+  }))
+  return { ...wish, streamKey: new Secret(wish.streamKey), outputs }
+}
+
+/** With its secrets as texts. */
+type Bare<T> = Omit<T, 'streamKey' | 'password' | 'outputs'> & {
+  readonly streamKey: string
+  readonly password?: string
 }
