@@ -224,7 +224,7 @@ export class MediaLog implements Trimmable {
     type: number,
     timestamp: number,
     flags: number,
-    body: Uint8Array,
+    body: Buffer,
     headers?: MediaHeaders,
   ): number {
     const sequence = this.#nextSequence
@@ -376,7 +376,7 @@ export class MediaLog implements Trimmable {
     target[offset + 7] = type
   }
 
-  #writeBody(sequence: number, chunkStream: number, body: Uint8Array): void {
+  #writeBody(sequence: number, chunkStream: number, body: Buffer): void {
     let read = 0
     while (read < body.length) {
       if (read > 0) {
@@ -389,7 +389,7 @@ export class MediaLog implements Trimmable {
         const slab = this.#room(sequence)
         const offset = this.#end - slab.position
         const count = Math.min(slabBytes - offset, chunkEnd - read)
-        slab.bytes.set(body.subarray(read, read + count), offset)
+        body.copy(slab.bytes, offset, read, read + count)
         read += count
         this.#end += count
       }
