@@ -14,7 +14,7 @@ const folder = join(import.meta.dirname, '../docs/screenshots')
 /** WebP: text stays crisp, and all of them together stay below 1.5 MB. */
 const quality = 80
 /** So long the graphs fill before anything is taken. */
-const graphsMs = 30_000
+const graphsMs = 60_000
 
 const sizes = { wide: { ...wide, height: 880 }, phone } as const
 type Size = keyof typeof sizes
