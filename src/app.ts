@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { createApi } from './api/server.ts'
 import { InProcessBus } from './bus/in-process-bus.ts'
@@ -30,7 +29,8 @@ import { changeOfSecretKey, opensCheck, sealedCheck, secretKeyCheckKey } from '.
 import { rewriteDocuments } from './store/sqlite-file.ts'
 import { openSqliteStore } from './store/sqlite-store.ts'
 import type { Store } from './store/store.ts'
-import { type MediaParts, openMedia } from './threads/media.ts'
+import { openMedia } from './threads/media.ts'
+import { mediaThreads, type SpawnedThread } from './threads/spawn.ts'
 import { openCertificate, type TlsCertificate } from './tls-certificate.ts'
 
 /** What a person must know of a server that has started. */
@@ -58,8 +58,12 @@ export interface App {
   close(withinMs: number): Promise<void>
 }
 
-/** What a test puts in place of the system's own. */
-export type AppOverrides = { readonly resolve?: Resolve }
+export type AppOverrides = {
+  /** What a test puts in place of the system's own. */
+  readonly resolve?: Resolve
+  /** Media threads that have begun already. */
+  readonly spawned?: readonly SpawnedThread[]
+}
 
 /** Built by scripts/build-dashboard.mjs. */
 const dashboardFolder = join(import.meta.dirname, '../web/dist')
@@ -105,13 +109,9 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner, epoch, clock, log })
   const media = await openMedia({
     ...outbound,
-    threads: config.mediaThreads ?? availableParallelism(),
-    settings: mediaSettingsOf(config),
-    bufferTotalBytesMax: config.bufferTotalBytesMax,
-    logSettings: {
-      logLevel: config.logLevel,
-      logFormat: config.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json'),
-    },
+    threads: mediaThreads(config),
+    config,
+    ...(overrides.spawned && { spawned: overrides.spawned }),
     supervisor,
     bus,
     resolvesInMain: overrides.resolve !== undefined,
@@ -220,16 +220,6 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
       closing ??= opened.disposeAsync()
       return closing
     },
-  }
-}
-
-/** Plain data alone, for threads to be told. */
-function mediaSettingsOf(config: Config): MediaParts['settings'] {
-  const { maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps } = config
-  const { latencyMode, destinationAllow, publicHost } = config
-  return {
-    ...{ maxLagMs, bufferMs, bufferBytesMax, reconnectWindowSeconds, maxBitrateKbps, maxIngestKbps },
-    ...{ latencyMode, destinationAllow, publicHost },
   }
 }
 

@@ -9,6 +9,7 @@ import { helpText, readCommand, versionText } from './command-line.ts'
 import { httpOrigins, readConfig, settingsWithoutEffect } from './config.ts'
 import { CodedError } from './errors.ts'
 import { createLog, type Log } from './log.ts'
+import { mediaThreads, spawnData, spawnThread } from './threads/spawn.ts'
 
 /** A wrong setting, or whatever else keeps the server from starting. */
 const startFailedStatus = 2
@@ -81,8 +82,14 @@ async function serve(flags: readonly string[]): Promise<void> {
   )
   const without = settingsWithoutEffect(config)
   if (without !== undefined) log.warn({}, without)
+  // They load while everything else does.
+  const threads = mediaThreads(config)
+  const spawned =
+    threads === 1
+      ? []
+      : Array.from({ length: threads }, (_, index) => spawnThread(index, spawnData(config, threads, false)))
   const { startApp } = await import('./app.ts')
-  const app = await startApp(config, log)
+  const app = await startApp(config, log, { spawned })
   // Before anything is said: whoever reads it may end the server at once.
   endOnSignal(app, log)
   process.stdout.write(welcome(app.started))

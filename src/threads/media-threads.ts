@@ -1,4 +1,4 @@
-import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import type { InProcessBus } from '../bus/in-process-bus.ts'
 import { serveBus } from '../bus/port-bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
@@ -10,7 +10,8 @@ import type { Log } from '../log.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
 import { type LastError, mediaSubjects } from '../model/status.ts'
-import { type CallsOfMain, type CallsOfThread, type ListenOrder, sendWish, type ThreadData } from './calls.ts'
+import { type CallsOfMain, type CallsOfThread, type ListenOrder, sendWish } from './calls.ts'
+import { type SpawnData, type SpawnedThread, spawnThread } from './spawn.ts'
 import { ThreadLink, withTransfer } from './thread-link.ts'
 
 /** For a look-up that a thread has asked for; outputs give up earlier. */
@@ -22,7 +23,9 @@ const endMs = 1_000
 
 export type MediaThreadsParts = {
   readonly count: number
-  readonly data: Omit<ThreadData, 'busPort' | 'index'>
+  readonly data: SpawnData
+  /** Begun already, by index. */
+  readonly spawned: readonly SpawnedThread[]
   readonly bus: InProcessBus
   readonly supervisor: Supervisor
   /** For threads whose ThreadData says that they do not look up themselves. */
@@ -48,7 +51,7 @@ export class MediaThreads {
   constructor(parts: MediaThreadsParts) {
     this.#parts = parts
     for (let index = 0; index < parts.count; index++)
-      this.#engines.push(parts.supervisor.addEngine((reports) => this.#begin(index, reports)))
+      this.#engines.push(parts.supervisor.addEngine((reports) => this.#begin(index, reports, parts.spawned[index])))
   }
 
   /** On all threads. The port must be free: the system would let two servers share it. @throws the error of listen. */
@@ -80,26 +83,22 @@ export class MediaThreads {
     await this.#engines[index]!.worker.terminate()
   }
 
-  #begin(index: number, reports: EngineReports): ThreadEngine {
+  #begin(index: number, reports: EngineReports, spawned?: SpawnedThread): ThreadEngine {
     const { data, bus, clock, log, resolve } = this.#parts
     const bornMs = clock.monotonicMs()
-    const { port1, port2 } = new MessageChannel()
-    serveBus(bus, port1)
-    const engine = new ThreadEngine(
-      `media ${index}`,
-      { ...data, index, busPort: port2 },
-      {
-        inputChanged: ({ account, input, state, returning }) => reports.inputChanged(account, input, state, returning),
-        outputChanged: ({ account, input, output, state, lastError }) =>
-          reports.outputChanged(account, input, output, state, lastError),
-        figures: (figures) => reports.figures(figures),
-        async find({ input, presentedKey }) {
-          const found = await reports.find(input, presentedKey)
-          return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
-        },
-        resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
+    const thread = spawned ?? spawnThread(index, data)
+    serveBus(bus, thread.busPort)
+    const engine = new ThreadEngine(thread.worker, {
+      inputChanged: ({ account, input, state, returning }) => reports.inputChanged(account, input, state, returning),
+      outputChanged: ({ account, input, output, state, lastError }) =>
+        reports.outputChanged(account, input, output, state, lastError),
+      figures: (figures) => reports.figures(figures),
+      async find({ input, presentedKey }) {
+        const found = await reports.find(input, presentedKey)
+        return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
       },
-    )
+      resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
+    })
     engine.worker.on('error', (error) => log.error({ err: error, thread: index }, 'a media thread has crashed'))
     engine.worker.once('exit', () => {
       engine.link.cut()
@@ -138,12 +137,8 @@ class ThreadEngine implements Engine {
   readonly link: ThreadLink<CallsOfThread, CallsOfMain>
   readonly #exited: Promise<unknown>
 
-  constructor(name: string, data: ThreadData, calls: CallsOfMain) {
-    this.worker = new Worker(new URL('./media-thread.ts', import.meta.url), {
-      workerData: data,
-      transferList: [data.busPort],
-      name,
-    })
+  constructor(worker: Worker, calls: CallsOfMain) {
+    this.worker = worker
     this.link = new ThreadLink<CallsOfThread, CallsOfMain>(this.worker, calls)
     this.#exited = new Promise((resolve) => this.worker.once('exit', resolve))
   }

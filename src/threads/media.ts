@@ -4,11 +4,11 @@ import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import type { Resolve } from '../destination/dial.ts'
 import type { Listening } from '../live/ingest-server.ts'
-import { type MediaSettings, makeMedia } from '../live/media-parts.ts'
+import { makeMedia } from '../live/media-parts.ts'
 import type { Supervisor } from '../live/supervisor.ts'
 import type { Log } from '../log.ts'
-import type { ThreadData } from './calls.ts'
 import { MediaThreads } from './media-threads.ts'
+import { type MediaConfig, mediaSettings, type SpawnedThread, spawnData } from './spawn.ts'
 
 type Pair = { readonly cert: string; readonly key: string }
 
@@ -29,10 +29,9 @@ export interface Media {
 export type MediaParts = {
   /** MEDIA_THREADS. One: in this thread, without another. */
   readonly threads: number
-  readonly settings: Omit<MediaSettings, 'bufferTotalBytesMax' | 'threads'>
-  /** Of all threads together. */
-  readonly bufferTotalBytesMax: number
-  readonly logSettings: Pick<ThreadData, 'logLevel' | 'logFormat'>
+  readonly config: MediaConfig
+  /** Threads that have begun already. */
+  readonly spawned?: readonly SpawnedThread[]
   readonly supervisor: Supervisor
   readonly bus: InProcessBus
   readonly policy: AddressPolicy
@@ -48,13 +47,14 @@ export async function openMedia(parts: MediaParts, canShare = canSharePorts): Pr
   if (parts.threads === 1) return inThisThread(parts)
   if (await canShare()) return inThreads(parts)
   parts.log.info({}, 'this system does not share a port among threads (SO_REUSEPORT): media stays in one thread')
-  return inThisThread({ ...parts, threads: 1 })
+  for (const { worker } of parts.spawned ?? []) void worker.terminate()
+  return inThisThread(parts)
 }
 
-function inThisThread({ supervisor, settings, bufferTotalBytesMax, ...parts }: MediaParts): Media {
+function inThisThread({ supervisor, config, ...parts }: MediaParts): Media {
   let ingest: ReturnType<typeof makeMedia>['ingest'] | undefined
   const engine = supervisor.addEngine((reports) => {
-    const media = makeMedia({ ...settings, bufferTotalBytesMax, threads: 1 }, { ...parts, reports })
+    const media = makeMedia(mediaSettings(config, 1), { ...parts, reports })
     ingest = media.ingest
     return media.engine
   })
@@ -71,16 +71,8 @@ function inThisThread({ supervisor, settings, bufferTotalBytesMax, ...parts }: M
 }
 
 function inThreads(parts: MediaParts): Media {
-  const { threads: count, settings, bufferTotalBytesMax, logSettings, resolvesInMain } = parts
-  const threads = new MediaThreads({
-    ...parts,
-    count,
-    data: {
-      settings: { ...settings, bufferTotalBytesMax: Math.ceil(bufferTotalBytesMax / count), threads: count },
-      ...logSettings,
-      resolvesInMain,
-    },
-  })
+  const { threads: count, config, resolvesInMain, spawned = [] } = parts
+  const threads = new MediaThreads({ ...parts, count, spawned, data: spawnData(config, count, resolvesInMain) })
   return {
     async listen(host, port, tls) {
       const free = await freePort(host, port)

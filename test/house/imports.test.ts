@@ -87,7 +87,7 @@ export function objection(from: string, target: string, isType = false): string 
   const [room, targetRoom] = [roomOf(from), roomOf(target)]
   if ((from === 'src/app.ts' && targetRoom !== 'cli') || room === targetRoom) return undefined
   if (target === 'src/app.ts') return from === 'src/main.ts' ? undefined : 'app.ts is imported by main.ts alone'
-  if (from === 'src/main.ts' && targetRoom === 'cli') return undefined
+  if (from === 'src/main.ts' && (targetRoom === 'cli' || target === 'src/threads/spawn.ts')) return undefined
   if (room === '') return targetRoom === 'model' ? undefined : 'app.ts alone sees the rooms'
   const allowed = targetRoom === '' ? groundOf[room] : neighboursOf[room]
   if (allowed === undefined) return `${room} is no room that the rules know`

@@ -60,7 +60,7 @@ export async function startInProcess(threads = 1, canShare?: () => Promise<boole
     {
       ...outbound,
       threads,
-      settings: {
+      config: {
         maxLagMs: 4_000,
         bufferMs: 15_000,
         bufferBytesMax: 32 * 2 ** 20,
@@ -69,10 +69,11 @@ export async function startInProcess(threads = 1, canShare?: () => Promise<boole
         maxIngestKbps: 100_000,
         latencyMode: 'realtime',
         destinationAllow: ['127.0.0.0/8'],
+        bufferTotalBytesMax: 256 * 2 ** 20,
+        logLevel: 'error',
+        logFormat: 'json',
         publicHost: 'localhost',
       },
-      bufferTotalBytesMax: 256 * 2 ** 20,
-      logSettings: { logLevel: 'error', logFormat: 'json' },
       supervisor,
       bus,
       resolvesInMain: false,
