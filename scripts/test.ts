@@ -37,7 +37,8 @@ const stages: readonly Stage[] = [
     name: 'e2e',
     title: 'end-to-end tests',
     // Whatever stands nowhere else, so that no test is ever left out.
-    run: () => runTests(globSync('{test,bench}/**/*.test.ts', { exclude: [...unitFiles, ...contractFiles] }), 1, 900_000),
+    run: () =>
+      runTests(globSync('{test,bench}/**/*.test.ts', { exclude: [...unitFiles, ...contractFiles] }), 1, 900_000),
   },
 ]
 

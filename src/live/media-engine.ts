@@ -218,7 +218,10 @@ export class MediaEngine implements Engine, Seats {
       } catch (error) {
         // The others have their second all the same.
         const inputId = session.wish.uid
-        this.#parts.log.error({ inputId, err: error, code: 'internal_error' }, 'a live input failed by a mistake of ours')
+        this.#parts.log.error(
+          { inputId, err: error, code: 'internal_error' },
+          'a live input failed by a mistake of ours',
+        )
       }
     }
   }
