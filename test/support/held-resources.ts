@@ -30,7 +30,7 @@ export async function heldBy(server: ServerUnderTest): Promise<Held> {
   // The log shares the way, and one line may have been torn by another.
   for (let attempt = 1; Number(last()?.['probe'] ?? 0) <= before; attempt++) {
     program.signal('SIGUSR2')
-    const told = server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 10_000)
+    const told = server.waitForLog('what the process holds', () => Number(last()?.['probe'] ?? 0) > before, 30_000)
     if (attempt < 3) await told.catch(() => {})
     else await told
   }
