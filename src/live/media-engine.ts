@@ -25,6 +25,8 @@ export interface EngineReports {
   figures(figures: InputFigures): void
   /** An encoder has come with a key of an input that is not here. @param presentedKey not yet known to be the right one. */
   find(input: LiveInputId, presentedKey: string): Promise<Found>
+  /** This engine's end of a relay is over: it does not look at the ring any more. */
+  relayEnded(id: number): void
 }
 
 export type Found =
@@ -36,7 +38,7 @@ export type Found =
   | { readonly at: 'refused'; readonly code: IngestErrorCode }
 
 /** One end of the way of a publisher's messages from the engine at which it arrived to the one that has its input. */
-export type RelayEnd = { readonly port: MessagePort; readonly ring: SharedArrayBuffer }
+export type RelayEnd = { readonly id: number; readonly port: MessagePort; readonly ring: SharedArrayBuffer }
 
 /** What the supervisor asks of an engine, wherever it runs. An input is asked for only between `adopt` and `release` or `remove`. */
 export interface Engine {
@@ -126,7 +128,11 @@ export class MediaEngine implements Engine, Seats {
   }
 
   takeRelay(end: RelayEnd): void {
-    answerRelay(end, (presentedKey, publisher) => this.#seatHere(presentedKey, publisher))
+    answerRelay(
+      end,
+      (presentedKey, publisher) => this.#seatHere(presentedKey, publisher),
+      () => this.#parts.reports.relayEnded(end.id),
+    )
   }
 
   async seat(
@@ -147,7 +153,9 @@ export class MediaEngine implements Engine, Seats {
           break
         }
         case 'elsewhere': {
-          const relayed = await askOverRelay(found.relay, presented, publisher, this.#parts.clock)
+          const { relay } = found
+          const ended = () => this.#parts.reports.relayEnded(relay.id)
+          const relayed = await askOverRelay(relay, presented, publisher, this.#parts.clock, ended)
           if (relayed !== undefined) return relayed
           break
         }

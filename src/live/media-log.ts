@@ -219,14 +219,7 @@ export class MediaLog implements Trimmable {
    * @param headers the headers in force from this message on, when it changes them.
    * @returns the message's sequence.
    */
-  append(
-    lane: number,
-    type: number,
-    timestamp: number,
-    flags: number,
-    body: Buffer,
-    headers?: MediaHeaders,
-  ): number {
+  append(lane: number, type: number, timestamp: number, flags: number, body: Buffer, headers?: MediaHeaders): number {
     const sequence = this.#nextSequence
     if (sequence - this.#firstSequence === this.#capacity) this.#resizeIndex(this.#capacity * 2)
     const predecessor = this.#newestTimestampOnLane[lane]!

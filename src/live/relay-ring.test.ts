@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Message } from '../rtmp/message.ts'
-import { type HowLeft, makeRelayRing, RelayReader, RelayWriter } from './relay-ring.ts'
+import { type HowLeft, makeRelayRing, RelayReader, RelayRings, RelayWriter } from './relay-ring.ts'
 
 type Sent = { readonly type: number; readonly timestamp: number; readonly body: Buffer }
 
@@ -96,4 +96,24 @@ test('a full ring says so, and says when there is room again', () => {
       [1, 200],
     ],
   )
+})
+
+test('a ring that is given back is the next publisher’s, from its beginning', () => {
+  const rings = new RelayRings()
+  const ring = rings.take()
+  const received: number[] = []
+  const use = (timestamp: number) => {
+    const reader = new RelayReader(rings.take(), {
+      onMessage: (message) => received.push(message.timestamp),
+      onLeft: () => {},
+      giveRoom: () => {},
+    })
+    new RelayWriter(ring, () => reader.drain()).write(9, timestamp, Buffer.alloc(100))
+  }
+  rings.giveBack(ring)
+  use(1)
+  rings.giveBack(ring)
+  use(2)
+  assert.deepEqual(received, [1, 2])
+  assert.notEqual(rings.take(), ring)
 })

@@ -24,6 +24,30 @@ export function makeRelayRing(capacity = capacityDefault): SharedArrayBuffer {
   return ring
 }
 
+/** Rings that wait for the next publisher: a server whose encoders come and go all the time has made its rings once. */
+const idleRingsMax = 16
+
+/** The memory of rings, given out and taken back: what is shared among threads is collected late, and nobody's heap shows it. */
+export class RelayRings {
+  readonly #idle: SharedArrayBuffer[] = []
+  made = 0
+
+  take(): SharedArrayBuffer {
+    const ring = this.#idle.pop()
+    if (ring === undefined) {
+      this.made++
+      return makeRelayRing()
+    }
+    new Int32Array(ring, 0, 4).fill(0)[at.asleep] = 1
+    return ring
+  }
+
+  /** Neither end looks at it any more. */
+  giveBack(ring: SharedArrayBuffer): void {
+    if (this.#idle.length < idleRingsMax) this.#idle.push(ring)
+  }
+}
+
 /** The publisher's side. Owned by a RelayedSeat. */
 export class RelayWriter {
   readonly #control: Int32Array

@@ -38,6 +38,7 @@ const sayToPublisher = (port: MessagePort, message: ToPublisher) => port.postMes
 
 /**
  * The publisher's side: asks the owner for a place.
+ * @param onEnded called once, when this side does not look at the ring any more.
  * @returns the place, or why there is none; undefined when the owner does not know the key.
  */
 export function askOverRelay(
@@ -45,6 +46,7 @@ export function askOverRelay(
   presentedKey: string,
   publisher: Publisher,
   clock: Clock,
+  onEnded: () => void,
 ): Promise<PublisherSeat | Refused | undefined> {
   return new Promise((resolve) => {
     let seat: RelayedSeat | undefined
@@ -62,11 +64,12 @@ export function askOverRelay(
       cancel()
       resolve({ refused: 'publisher_idle' })
       seat?.ownerGone()
+      onEnded()
     })
     port.on('message', (message: ToPublisher) => {
       switch (message.type) {
         case 'seated':
-          seat = new RelayedSeat(message.inputId, { port, ring }, publisher)
+          seat = new RelayedSeat(message.inputId, port, ring, publisher)
           answer(seat)
           break
         case 'refused':
@@ -95,10 +98,11 @@ class RelayedSeat implements PublisherSeat {
   readonly #writer: RelayWriter
   readonly #publisher: Publisher
   #hasLeft = false
+  #isOver = false
   bytes = 0
   messages = 0
 
-  constructor(inputId: LiveInputId, { port, ring }: RelayEnd, publisher: Publisher) {
+  constructor(inputId: LiveInputId, port: MessagePort, ring: SharedArrayBuffer, publisher: Publisher) {
     this.inputId = inputId
     this.#publisher = publisher
     this.#writer = new RelayWriter(ring, () => sayToOwner(port, { type: 'wake' }))
@@ -106,6 +110,8 @@ class RelayedSeat implements PublisherSeat {
 
   publish({ type, timestamp, body }: Message): boolean {
     if (!isMedia(type)) return false
+    // The ring may be another publisher's by now.
+    if (this.#hasLeft || this.#isOver) return true
     this.bytes += body.length
     this.messages++
     if (!this.#writer.write(type, timestamp, body)) this.#publisher.setPaused?.(true)
@@ -114,24 +120,31 @@ class RelayedSeat implements PublisherSeat {
 
   /** The port stays until the owner has read that, and closes it. */
   leave(how: HowLeft): void {
-    if (this.#hasLeft) return
+    if (this.#hasLeft || this.#isOver) return
     this.#hasLeft = true
     this.#writer.leave(how)
   }
 
   roomGiven(): void {
+    if (this.#isOver) return
     if (this.#writer.resume()) this.#publisher.setPaused?.(false)
   }
 
   ownerGone(): void {
+    this.#isOver = true
     if (!this.#hasLeft) this.#publisher.cut('publisher_idle')
   }
 }
 
-/** The owner's side. @param seat as for a publisher of this thread; undefined when the key is not known. */
+/**
+ * The owner's side.
+ * @param seat as for a publisher of this thread; undefined when the key is not known.
+ * @param onEnded called once, when this side does not look at the ring any more.
+ */
 export function answerRelay(
   { port, ring }: RelayEnd,
   seat: (presentedKey: string, publisher: Publisher) => PublisherSeat | Refused | undefined,
+  onEnded: () => void,
 ): void {
   let place: PublisherSeat | undefined
   let hasLeft = false
@@ -150,6 +163,7 @@ export function answerRelay(
     // What it had sent before it went is in the ring.
     if (!hasLeft) reader.drain()
     leave('vanished')
+    onEnded()
   })
   port.on('message', (message: ToOwner) => {
     if (message.type === 'wake') {

@@ -27,7 +27,7 @@ import { figuresSubject, type LastError, mediaSubjects } from '../model/status.t
 import type { Entry, Store } from '../store/store.ts'
 import type { Engine, EngineReports, Found } from './media-engine.ts'
 import { preflight } from './preflight.ts'
-import { makeRelayRing } from './relay-ring.ts'
+import { RelayRings } from './relay-ring.ts'
 import { StatusBoard } from './status-board.ts'
 
 export type SupervisorParts = {
@@ -77,6 +77,9 @@ export class Supervisor {
   readonly #inputs = new Map<LiveInputId, Held>()
   /** An input changes hands once at a time. */
   readonly #moves = new Map<LiveInputId, Promise<unknown>>()
+  readonly #rings = new RelayRings()
+  /** Relays under way, and the engines that have not ended theirs. */
+  readonly #relays = new Map<number, { readonly ring: SharedArrayBuffer; readonly ends: Set<Engine> }>()
   /** Whoever has had figures since the last tick. */
   readonly #seen = new Set<string>()
   readonly #closing = new AbortController()
@@ -86,6 +89,13 @@ export class Supervisor {
   #answers: Unsubscribe[] = []
   /** Publishers whose input another engine had, since the start. */
   relayedPublishers = 0
+
+  get relaysUnderWay(): number {
+    return this.#relays.size
+  }
+  get relayRingsMade(): number {
+    return this.#rings.made
+  }
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts
@@ -103,6 +113,8 @@ export class Supervisor {
   replaceEngine<E extends Engine>(dead: Engine, make: (reports: EngineReports) => E): E {
     const engine = make(this.#reportsOf(() => engine))
     this.#engines[this.#engines.indexOf(dead)] = engine
+    // Who died says no more when it has ended: their memory goes to nobody else.
+    for (const [id, { ends }] of this.#relays) if (ends.has(dead)) this.#relays.delete(id)
     for (const [uid, held] of this.#inputs) {
       if (held.engine !== dead) continue
       held.engine = engine
@@ -203,6 +215,12 @@ export class Supervisor {
         this.#parts.bus.publish(figuresSubject(figures.accountId, figures.inputId), figures as unknown as Plain)
       },
       find: (input, presentedKey) => this.#find(engine(), input, presentedKey),
+      relayEnded: (id) => {
+        const relay = this.#relays.get(id)
+        if (!relay?.ends.delete(engine()) || relay.ends.size > 0) return
+        this.#relays.delete(id)
+        this.#rings.giveBack(relay.ring)
+      },
     }
   }
 
@@ -241,10 +259,12 @@ export class Supervisor {
     }
     this.relayedPublishers++
     this.#parts.bus.publish(mediaSubjects.relayed, null)
-    const ring = makeRelayRing()
+    const ring = this.#rings.take()
+    const id = this.relayedPublishers
+    this.#relays.set(id, { ring, ends: new Set([held.engine, asker]) })
     const { port1, port2 } = new MessageChannel()
-    held.engine.takeRelay({ port: port1, ring })
-    return { at: 'elsewhere', relay: { port: port2, ring } }
+    held.engine.takeRelay({ id, port: port1, ring })
+    return { at: 'elsewhere', relay: { id, port: port2, ring } }
   }
 
   #lastErrorsOf(wish: LiveInput): [OutputId, LastError][] {

@@ -59,6 +59,7 @@ export type CallsOfMain = {
   }): void
   figures(given: InputFigures): void
   find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
+  relayEnded(given: number): void
   resolve(given: string): Promise<readonly ResolvedAddress[]>
 }
 

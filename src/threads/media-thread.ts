@@ -69,6 +69,7 @@ const { engine, ingest } = makeMedia(settings, {
       link.tell('outputChanged', { account, input, output, state, lastError }),
     figures: (figures) => link.tell('figures', figures),
     find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
+    relayEnded: (id) => link.tell('relayEnded', id),
   },
 })
 

@@ -97,6 +97,7 @@ export class MediaThreads {
         const found = await reports.find(input, presentedKey)
         return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
       },
+      relayEnded: (id) => reports.relayEnded(id),
       resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
     })
     engine.worker.on('error', (error) => log.error({ err: error, thread: index }, 'a media thread has crashed'))

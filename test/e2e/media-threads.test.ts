@@ -159,3 +159,19 @@ test('where a port cannot be shared, media stays in one thread', async () => {
   await assert.rejects(server.media.killThread(0), /no thread but this one/)
   await feed.stop()
 })
+
+test('encoders that come back all the time use the same memory again', { timeout }, async () => {
+  await using server = await startInProcess(2)
+  await using destination = await startDestination()
+  const input = await relayed(server, destination)
+  const relays = () => server.supervisor.relayedPublishers
+  for (let session = 0; session < 40 && relays() < 8; session++) {
+    const feed = await feedOf(server, input, { session })
+    const connection = await destination.publishOf(input.uid)
+    await waitFor('its frames', () => connection.ledger.sessions.includes(session))
+    await feed.vanish()
+  }
+  assert.ok(relays() >= 8, `${relays()} were relayed`)
+  await waitFor('all relays to be over', () => server.supervisor.relaysUnderWay === 0)
+  assert.ok(server.supervisor.relayRingsMade <= 2, `${server.supervisor.relayRingsMade} rings were made`)
+})
