@@ -3,14 +3,12 @@ import type { ResolvedAddress } from '../destination/dial.ts'
 import type { IngestErrorCode } from '../errors.ts'
 import type { Found, RelayEnd } from '../live/media-engine.ts'
 import type { MediaSettings } from '../live/media-parts.ts'
-import type { createLog } from '../log.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
 import type { InputFigures, LastError } from '../model/status.ts'
 import { Secret } from '../secret.ts'
-
-type LogSettings = Parameters<typeof createLog>[0]
+import type { LogRecord } from './told-log.ts'
 
 /** What a media thread is made with. */
 export type ThreadData = {
@@ -19,8 +17,7 @@ export type ThreadData = {
   /** To the bus of the main thread. */
   readonly busPort: MessagePort
   readonly settings: MediaSettings
-  readonly logLevel: LogSettings['logLevel']
-  readonly logFormat: 'json' | 'pretty'
+  readonly logLevel: string
   /** Host names are looked up in the main thread: a test has its own resolver there. */
   readonly resolvesInMain: boolean
 }
@@ -60,6 +57,7 @@ export type CallsOfMain = {
   figures(given: InputFigures): void
   find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
   relayEnded(given: number): void
+  log(given: LogRecord): void
   resolve(given: string): Promise<readonly ResolvedAddress[]>
 }
 

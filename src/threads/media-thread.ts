@@ -7,18 +7,18 @@ import { type Resolve, systemResolve, unlessAborted } from '../destination/look-
 import { OwnAddresses } from '../destination/own-addresses.ts'
 import type { Listening } from '../live/ingest-server.ts'
 import { makeMedia } from '../live/media-parts.ts'
-import { createLog } from '../log.ts'
 import { mediaSubjects, type ThreadFigures } from '../model/status.ts'
 import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } from './calls.ts'
 import { ThreadLink } from './thread-link.ts'
+import { ToldLog } from './told-log.ts'
 
 const figuresMs = 1_000
 const delayResolutionMs = 10
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
-const { index, busPort, settings, logLevel, logFormat, resolvesInMain } = workerData as ThreadData
+const { index, busPort, settings, logLevel, resolvesInMain } = workerData as ThreadData
 const port = parentPort!
-const log = createLog({ logLevel, logFormat })
+const log = new ToldLog((record) => link.tell('log', record), logLevel)
 // As in the main thread: a mistake of ours ends the session that it happened in, and not everybody else's broadcast.
 process.on('uncaughtException', (error) =>
   log.error({ err: error, code: 'internal_error' }, 'uncaught exception: a mistake of ours'),

@@ -98,6 +98,7 @@ export class MediaThreads {
         return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
       },
       relayEnded: (id) => reports.relayEnded(id),
+      log: ({ level, fields, sentence }) => log[level](fields, sentence),
       resolve: (host) => resolve(host, AbortSignal.timeout(lookUpMs)),
     })
     engine.worker.on('error', (error) => log.error({ err: error, thread: index }, 'a media thread has crashed'))

@@ -7,8 +7,7 @@ import type { ThreadData } from './calls.ts'
 export type MediaConfig = Omit<MediaSettings, 'bufferTotalBytesMax' | 'threads'> & {
   /** Of all threads together. */
   readonly bufferTotalBytesMax: number
-  readonly logLevel: ThreadData['logLevel']
-  readonly logFormat: ThreadData['logFormat'] | undefined
+  readonly logLevel: string
 }
 
 /** How many threads carry media: MEDIA_THREADS, or as many as there are cores. */
@@ -32,8 +31,6 @@ export function spawnData(config: MediaConfig, threads: number, resolvesInMain: 
   return {
     settings: mediaSettings(config, threads),
     logLevel: config.logLevel,
-    // A thread cannot tell whether a person reads.
-    logFormat: config.logFormat ?? (process.stdout.isTTY ? 'pretty' : 'json'),
     resolvesInMain,
   }
 }

@@ -19,7 +19,7 @@ const groundOf: Readonly<Record<string, readonly string[]>> = {
   bus: [...ground, 'log'],
   store: [...ground, 'log'],
   live: [...ground, 'log'],
-  threads: [...ground, 'log'],
+  threads: [...ground, 'log', 'log-fields'],
   notify: [...ground, 'log'],
   api: [...ground, 'log'],
   // It speaks to the server as anybody does; what it cannot do without the store comes to it from app.ts.

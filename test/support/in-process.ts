@@ -71,7 +71,6 @@ export async function startInProcess(threads = 1, canShare?: () => Promise<boole
         destinationAllow: ['127.0.0.0/8'],
         bufferTotalBytesMax: 256 * 2 ** 20,
         logLevel: 'error',
-        logFormat: 'json',
         publicHost: 'localhost',
       },
       supervisor,
