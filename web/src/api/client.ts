@@ -79,6 +79,50 @@ export async function call<Result>(path: string, options: Call = {}): Promise<An
   }
 }
 
+/**
+ * A call that the server answers while it goes on: each line tells something, and the last one is the envelope.
+ * @throws ApiFailure
+ */
+export async function callInLines<Result, Line>(
+  path: string,
+  options: Call,
+  onLine: (line: Line) => void,
+): Promise<Answer<Result>> {
+  const response = await ask(path, { ...options, headers: { accept: 'application/x-ndjson', ...options.headers } })
+  if (!response.ok) throw refused(response, await readJson(response))
+  for await (const text of linesOf(response)) {
+    const line = parsed(text, response)
+    if (!isEnvelope(line)) onLine(line as Line)
+    else if ((line as { success: unknown }).success !== true) throw refused(response, line)
+    else return { result: line.result as Result, messages: line.messages, info: undefined }
+  }
+  throw new ApiFailure(unreachable, 'The server broke off its answer.')
+}
+
+async function* linesOf(response: Response): AsyncGenerator<string> {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  for (;;) {
+    const read = await reader?.read().catch((cause: unknown) => {
+      if (cause instanceof DOMException && cause.name === 'AbortError') throw cause
+      throw new ApiFailure(unreachable, 'The server broke off its answer.', 0, [], cause)
+    })
+    if (read === undefined || read.done) break
+    const lines = (text + read.value).split('\n')
+    text = lines.pop() ?? ''
+    yield* lines
+  }
+  if (text !== '') yield text
+}
+
+function parsed(text: string, response: Response): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw unreadableAnswer(response, cause)
+  }
+}
+
 async function ask(path: string, { method = 'GET', body, signal, headers }: Call): Promise<Response> {
   try {
     return await fetch(path, {
@@ -105,14 +149,13 @@ async function readJson(response: Response): Promise<unknown> {
   try {
     return await response.json()
   } catch (cause) {
-    throw new ApiFailure(
-      unreadable,
-      `The answer (HTTP ${response.status}) is not from Stream Connect. Something stands between this page and the server.`,
-      response.status,
-      [],
-      cause,
-    )
+    throw unreadableAnswer(response, cause)
   }
+}
+
+function unreadableAnswer({ status }: Response, cause: unknown): ApiFailure {
+  const words = `The answer (HTTP ${status}) is not from Stream Connect. Something stands between this page and the server.`
+  return new ApiFailure(unreadable, words, status, [], cause)
 }
 
 function refused(response: Response, answer: unknown): ApiFailure {

@@ -14,12 +14,12 @@ import { useMutation } from '@tanstack/react-query'
 import { type FormEvent, useEffect, useRef, useState } from 'react'
 import type { DestinationPreset } from '../../../src/api/dashboard-types.ts'
 import type { WireOutput } from '../../../src/api/schemas.ts'
-import type { PreflightReport } from '../../../src/model/preflight.ts'
-import { ApiFailure, call } from '../api/client.ts'
+import type { PreflightEvent, PreflightReport } from '../../../src/model/preflight.ts'
+import { ApiFailure, call, callInLines } from '../api/client.ts'
 import { ChevronIcon, ExternalIcon } from '../parts/icons.tsx'
 import styles from './OutputForm.module.css'
 import { changeOf, type Fields, hasOptions, testOf, wishOf } from './output-form.ts'
-import { PreflightSteps } from './PreflightSteps.tsx'
+import { nothingYet, PreflightSteps, type Progress, progressed } from './PreflightSteps.tsx'
 import { type Lint, useLint } from './use-lint.ts'
 import { outputsPath } from './use-outputs.ts'
 
@@ -121,7 +121,7 @@ export function OutputForm({ account, input, start, edited, preset, onSaved, bac
           </Collapse>
         </div>
         {(test.isRunning || test.report !== undefined) && (
-          <PreflightSteps report={test.report} isSecure={/^rtmps:/i.test(fields.url.trim())} />
+          <PreflightSteps report={test.report} progress={test.progress} isSecure={/^rtmps:/i.test(fields.url.trim())} />
         )}
         {test.failure !== undefined && <Failure words={`Not tested: ${test.failure}`} />}
         {save.error !== null && !isAtField(save.error) && <Failure words={`Not saved: ${wordsOf(save.error)}`} />}
@@ -160,31 +160,43 @@ function wordsOf(error: unknown): string {
   return error instanceof ApiFailure ? error.message : 'The page made a mistake. Reload it, and try again.'
 }
 
+type TestState = {
+  readonly isRunning: boolean
+  readonly progress: Progress
+  readonly report?: PreflightReport
+  readonly failure?: string
+}
+const noTest: TestState = { isRunning: false, progress: nothingYet }
+
 /** Tries what stands in the fields. What is typed meanwhile makes an end of it. */
 function useTest(account: string, input: string) {
   const underWay = useRef<AbortController>(undefined)
-  const [state, setState] = useState<{ isRunning: boolean; report?: PreflightReport; failure?: string }>({
-    isRunning: false,
-  })
+  const [state, setState] = useState<TestState>(noTest)
   useEffect(() => () => underWay.current?.abort(), [])
   return {
     ...state,
     forget() {
       underWay.current?.abort()
-      setState((before) => (before.isRunning || before.report || before.failure ? { isRunning: false } : before))
+      setState((before) => (before.isRunning || before.report || before.failure ? noTest : before))
     },
     async run(fields: Fields) {
       underWay.current?.abort()
       const controller = new AbortController()
       underWay.current = controller
       const { signal } = controller
-      setState({ isRunning: true })
+      setState({ ...noTest, isRunning: true })
       try {
         const path = outputsPath(account, input, 'test')
-        const { result } = await call<PreflightReport>(path, { method: 'POST', body: testOf(fields), signal })
-        setState({ isRunning: false, report: result })
+        const { result } = await callInLines<PreflightReport, PreflightEvent>(
+          path,
+          { method: 'POST', body: testOf(fields), signal },
+          (line) => {
+            if (!signal.aborted) setState((before) => ({ ...before, progress: progressed(before.progress, line) }))
+          },
+        )
+        if (!signal.aborted) setState({ ...noTest, report: result })
       } catch (error) {
-        if (!signal.aborted) setState({ isRunning: false, failure: wordsOf(error) })
+        if (!signal.aborted) setState({ ...noTest, failure: wordsOf(error) })
       }
     },
   }

@@ -1,5 +1,5 @@
 import { Loader, Text } from '@mantine/core'
-import type { PreflightReport, PreflightStep } from '../../../src/model/preflight.ts'
+import type { PreflightEvent, PreflightReport, PreflightStep } from '../../../src/model/preflight.ts'
 import styles from './PreflightSteps.module.css'
 
 const stepWords: Readonly<Record<PreflightStep['name'], string>> = {
@@ -11,29 +11,48 @@ const stepWords: Readonly<Record<PreflightStep['name'], string>> = {
   connect_rtmp: 'Ask to publish',
 }
 
+/** A test that goes on: what has ended, and what is being done. */
+export type Progress = { readonly ended: readonly PreflightStep[]; readonly begun: PreflightStep['name'] | undefined }
+export const nothingYet: Progress = { ended: [], begun: undefined }
+
+/** What a line of the answer says, added to what was said before. */
+export function progressed({ ended, begun }: Progress, line: PreflightEvent): Progress {
+  if ('begun' in line) return { ended, begun: line.begun }
+  if ('ended' in line) return { ended: [...ended, line.ended], begun: undefined }
+  return { ended, begun }
+}
+
 type Props = {
   /** Undefined while the test runs. */
   readonly report: PreflightReport | undefined
+  readonly progress: Progress
   /** Of the url that is tried: TLS is a step of its own. */
   readonly isSecure: boolean
 }
 
-/** A test of a destination, step by step: what worked and how long it took, where it ended and what to do. */
-export function PreflightSteps({ report, isSecure }: Props) {
+/** A test of a destination, step by step as it happens: what worked and how long it took, where it ended and what to do. */
+export function PreflightSteps({ report, progress, isSecure }: Props) {
   return (
     <div className={styles['steps']} role="status" aria-label="Test of the destination">
       <Text size="sm" fw={600}>
         {report === undefined ? 'Testing …' : report.ok ? 'The destination answers.' : 'The test failed.'}
       </Text>
-      <ol>{report === undefined ? expected(isSecure).map(Pending) : report.steps.map(Done)}</ol>
+      <ol>
+        {(report?.steps ?? progress.ended).map(Done)}
+        {report === undefined && toCome(progress, isSecure).map(Pending)}
+      </ol>
     </div>
   )
 }
 
-function expected(isSecure: boolean): PreflightStep['name'][] {
-  return isSecure
+/** The step that is being done, and those that are expected after it. */
+function toCome({ ended, begun }: Progress, isSecure: boolean): PreflightStep['name'][] {
+  const names: readonly PreflightStep['name'][] = isSecure
     ? ['resolve', 'connect_tcp', 'secure', 'handshake', 'connect_rtmp']
     : ['resolve', 'connect_tcp', 'handshake', 'connect_rtmp']
+  const last = ended.at(-1)?.name
+  const next = begun === undefined ? (last === undefined ? 0 : names.indexOf(last) + 1) : names.indexOf(begun)
+  return names.slice(Math.max(0, next))
 }
 
 function Pending(name: PreflightStep['name'], index: number) {
