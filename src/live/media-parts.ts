@@ -27,10 +27,7 @@ export type MediaSettings = {
   readonly threads: number
 }
 
-/**
- * How long data may wait to be written together, by latency mode. 5 ms bring three of five sounds to a frame of a feed with 60 frames a second,
- * and leave the slowest of a hundred messages below 10 ms.
- */
+/** How close two rounds of writing may be, by latency mode: see Pump. */
 const gatherMs = { realtime: 5, efficient: 40 } as const
 
 /** Everything that one thread needs to carry media, put together. */

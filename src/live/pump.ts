@@ -21,9 +21,9 @@ const roundMsMax = 5
  * Gives every output of a thread its turn: round robin, live before catching up, at most 64 KiB each, and back to the event
  * loop after about 5 ms. One for each thread.
  *
- * A publisher's data only marks its log. What is appended within the next few milliseconds (40 in `efficient` mode) goes out with it, so that
- * a frame and the sound beside it cost each output one write: most of what an output costs is paid per write, not per byte. One timer serves
- * all logs of the thread.
+ * A publisher's data only marks its log, and goes out when the loop has read all sockets that were ready; but what follows the last such round
+ * by less than a few milliseconds (40 in `efficient` mode) waits for the rest of them. So one broadcast's frames leave at once, and where there
+ * are many the thread has a round every few milliseconds instead of one for each message. One timer serves all logs of the thread.
  */
 export class Pump {
   readonly #gatherMs: number
@@ -33,6 +33,9 @@ export class Pump {
   #marked: (() => void)[] = []
   #scheduled = false
   #gathering = false
+  /** What is marked goes out at the next run. */
+  #isDue = false
+  #flushedAtMs = Number.NEGATIVE_INFINITY
   /** Of the run under way. */
   #isFlushing = false
   #nowMs = 0
@@ -40,7 +43,7 @@ export class Pump {
   #turns = 0
   #hasTime = true
 
-  /** @param gatherMs how long data may wait to be written together; 0: until the loop has read all sockets that were ready. */
+  /** @param gatherMs how close two rounds may be. */
   constructor(clock: Clock, gatherMs: number) {
     this.#clock = clock
     this.#gatherMs = gatherMs
@@ -49,15 +52,20 @@ export class Pump {
   /** Calls `flush` once, soon: it queues the outputs that have something to write. Not twice before it is called. */
   mark(flush: () => void): void {
     this.#marked.push(flush)
-    if (this.#gatherMs === 0) {
+    if (this.#gathering) return
+    // What comes after a quiet time goes at once; what follows it closely waits for company.
+    const waitMs = this.#gatherMs === 0 ? 0 : this.#flushedAtMs + this.#gatherMs - this.#clock.monotonicMs()
+    if (waitMs < 1) {
+      this.#isDue = true
       this.#schedule()
-    } else if (!this.#gathering) {
+    } else {
       this.#gathering = true
-      setTimeout(this.#gathered, this.#gatherMs)
+      setTimeout(this.#gathered, waitMs)
     }
   }
   readonly #gathered = (): void => {
     this.#gathering = false
+    this.#isDue = true
     this.#run()
   }
 
@@ -91,10 +99,12 @@ export class Pump {
     this.#endsAtMs = this.#nowMs + roundMsMax
     this.#turns = 0
     this.#hasTime = true
-    if (!this.#gathering || this.#gatherMs === 0) {
+    if (this.#isDue) {
+      this.#isDue = false
       const marked = this.#marked
       if (marked.length > 0) {
         this.#marked = []
+        this.#flushedAtMs = this.#nowMs
         this.#isFlushing = true
         for (const flush of marked) alone(flush)
         this.#isFlushing = false
