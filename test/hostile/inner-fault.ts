@@ -53,6 +53,6 @@ if (isMainThread)
       throw new TypeError('a mistake in a timer')
     })
     void Promise.reject(new TypeError('a mistake in a promise'))
-    // The store's is the first that is ever started.
-    void workers[0]?.terminate()
+    // A thread that has ended has no name any more.
+    void workers.find(({ threadName }) => threadName === 'store')?.terminate()
   })
