@@ -18,6 +18,7 @@ const ticksWanted = 5
 export function drawFigure(panels: readonly Panel[]): string {
   const width = panelWidth * panels.length
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">
+<title>${escaped(panels.map(({ title }) => title).join('; '))}</title>
 <rect width="100%" height="100%" fill="#fff"/>
 ${panels.map((panel, index) => `<g transform="translate(${index * panelWidth} 0)">\n${drawPanel(panel)}\n</g>`).join('\n')}
 </svg>

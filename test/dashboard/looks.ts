@@ -27,6 +27,16 @@ async function tabTo(page: Page, name: string): Promise<void> {
   assert.fail(`Tab does not lead to "${name}", but to: ${passed.join(', ')}`)
 }
 
+/** Presses an arrow key, once the menu has the focus, until the item of this name has it. @throws Error when it never does. */
+async function moveTo(page: Page, arrow: 'ArrowDown' | 'ArrowUp', name: string): Promise<void> {
+  await page.waitForFunction("document.activeElement?.closest('[role=menu]') != null")
+  for (let count = 0; count < tabsMax; count++) {
+    if ((await page.evaluate<string>("document.activeElement?.innerText ?? ''")).trim() === name) return
+    await page.keyboard.press(arrow)
+  }
+  assert.fail(`${arrow} does not lead to "${name}"`)
+}
+
 /** Each page as it looks with something on it. */
 async function tour(
   stage: Stage,
@@ -153,8 +163,7 @@ export const looksScenes: Scenes = (stage) => {
     await tabTo(page, 'More for Trovo')
     await keyboard.press('Enter')
     await page.getByRole('menuitem', { name: 'Edit' }).waitFor()
-    await keyboard.press('ArrowDown')
-    await keyboard.press('ArrowDown')
+    await moveTo(page, 'ArrowDown', 'Edit')
     await keyboard.press('Enter')
     await field(page, 'Server url').waitFor()
     await tabTo(page, 'Server url')
@@ -165,7 +174,7 @@ export const looksScenes: Scenes = (stage) => {
     await tabTo(page, 'More for Trovo')
     await keyboard.press('Enter')
     await page.getByRole('menuitem', { name: 'Delete' }).waitFor()
-    await keyboard.press('ArrowUp')
+    await moveTo(page, 'ArrowUp', 'Delete')
     await keyboard.press('Enter')
     await page.getByRole('dialog').waitFor()
     await tabTo(page, 'Delete the output')

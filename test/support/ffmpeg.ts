@@ -166,13 +166,13 @@ export async function receiveWithFfmpeg(folder: string, options: { port?: number
 }
 
 /**
- * Decodes everything. Frames keep their times to the millisecond: rounded to a frame rate, which FFmpeg guesses and an encoder's blips
+ * Decodes everything. Pictures keep their times to the millisecond: rounded to a frame rate, which FFmpeg guesses and an encoder's blips
  * distort, two could fall together, and FFmpeg would call that an error.
  * @throws Error with FFmpeg's words at the first error.
  */
 export async function decodesCleanly(file: string, deadlineMs = 120_000): Promise<void> {
   const strict = ['-xerror', '-err_detect', 'explode']
-  const asTimed = ['-vsync', 'passthrough', '-enc_time_base', '-1']
+  const asTimed = ['-vsync', 'passthrough', '-enc_time_base:v', '-1']
   const args = ['-nostdin', '-v', 'error', ...strict, '-i', file, ...asTimed, '-f', 'null', '-']
   const { stderr } = await runProgram('ffmpeg', args, { deadlineMs })
   if (stderr.trim()) throw new Error(`${file} does not decode cleanly:\n${stderr.slice(0, 4_000)}`)
