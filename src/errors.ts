@@ -35,7 +35,7 @@ export const outputErrorCodes = {
   codec_refused:
     'The destination does not take the codec that the encoder sends. Send H.264 and AAC, or remove this output.',
   destination_not_allowed:
-    'The address of the destination is loopback, private, link-local or otherwise not public. Add its CIDR to DESTINATION_ALLOW to permit it.',
+    'The address of the destination is loopback, private, link-local or otherwise not public. Add its CIDR to STREAM_CONNECT_DESTINATION_ALLOW to permit it.',
   destination_invalid: 'The url of the destination cannot be used. Correct the url of the output.',
   internal_error:
     'The server made a mistake while serving this output; it is tried again. Please report it with the log.',

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { JsonObject } from '../model/live-input.ts'
 import { type Notice, noticeCode } from './envelope.ts'
-import type { LiveInputBody, WireLiveInput } from './schemas.ts'
+import { type LiveInputBody, recordingFields, type WireLiveInput } from './schemas.ts'
 
 /**
  * Fields of Cloudflare's API that this server validates and keeps, although nothing acts on them yet: programs written for
@@ -69,19 +69,50 @@ const readOnlyFields = new Set(
 
 /** What a person should know about fields that were sent and do nothing: most often a name is misspelt. */
 export function noticesOn(body: unknown, effective: readonly string[]): Notice[] {
-  if (typeof body !== 'object' || body === null) return []
-  const isKept = (name: string) => (keptFields as readonly string[]).includes(name)
-  const without = Object.entries(body).filter(
-    ([name, value]) =>
-      !effective.includes(name) && !readOnlyFields.has(name) && !(isKept(name) && isDefault(name, value)),
-  )
-  return without.slice(0, noticesMax).map(([name]) => ({
-    code: noticeCode,
-    message: isKept(name)
-      ? 'This field is kept and answered. It takes effect when this server can record, which it cannot yet.'
-      : 'This field is not known and was passed over. Check its spelling.',
-    source: { pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 100)}` },
-  }))
+  if (!isObject(body)) return []
+  const notices: Notice[] = []
+  for (const [name, value] of Object.entries(body)) {
+    if (effective.includes(name) || readOnlyFields.has(name)) continue
+    const pointer = `/${escaped(name)}`
+    if (!isKept(name)) notices.push(notice(pointer, unknownWords))
+    else if (name === 'recording' && isObject(value)) notices.push(...noticesOnRecording(value, pointer))
+    else if (!isDefault(name, value)) notices.push(notice(pointer, keptWords))
+  }
+  return notices.slice(0, noticesMax)
 }
 
+function noticesOnRecording(recording: Readonly<Record<string, unknown>>, pointer: string): Notice[] {
+  const isKnown = (name: string) => recordingFields.has(name)
+  const known = Object.fromEntries(Object.entries(recording).filter(([name]) => isKnown(name)))
+  const unknown = Object.keys(recording).filter((name) => !isKnown(name))
+  return [
+    ...(isDefault('recording', known) ? [] : [notice(pointer, keptWords)]),
+    ...unknown.map((name) =>
+      notice(
+        `${pointer}/${escaped(name)}`,
+        isKept(name) ? 'This field was passed over: it stands beside `recording`, not in it.' : unknownWords,
+      ),
+    ),
+  ]
+}
+
+const keptWords = 'This field is kept and answered. It takes effect when this server can record, which it cannot yet.'
+const unknownWords = 'This field is not known and was passed over. Check its spelling.'
 const noticesMax = 20
+
+function notice(pointer: string, message: string): Notice {
+  return { code: noticeCode, message, source: { pointer } }
+}
+
+function isKept(name: string): boolean {
+  return (keptFields as readonly string[]).includes(name)
+}
+
+/** As a part of a JSON pointer (RFC 6901). */
+function escaped(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1').slice(0, 100)
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}

@@ -179,6 +179,20 @@ test('fields that have no effect yet are validated, kept, announced and answered
   assert.equal(answered.deleteRecordingAfterDays, null)
 })
 
+test('what stands in recording and does not belong there is announced, and nothing is said to be kept', async () => {
+  await using server = await startApi()
+  const { body } = await server.call('POST', inputsPath, {
+    recording: { Mode: 'automatic', deleteRecordingAfterDays: 45, mode: 'off' },
+  })
+  assert.deepEqual(
+    body.messages.map(({ message, source }) => [source?.pointer, message]),
+    [
+      ['/recording/Mode', 'This field is not known and was passed over. Check its spelling.'],
+      ['/recording/deleteRecordingAfterDays', 'This field was passed over: it stands beside `recording`, not in it.'],
+    ],
+  )
+})
+
 test('what was read and is sent back changes nothing, and there is nothing to announce', async () => {
   await using server = await startApi()
   const created = await server.result('POST', inputsPath, { meta: { name: 'one' } })

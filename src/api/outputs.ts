@@ -45,7 +45,7 @@ export function addOutputRoutes(
         if (before.outputs.length >= outputsMax)
           throw invalid(
             '',
-            `This live input has ${outputsMax} outputs, the most that it may have. Delete one that is no longer needed, or raise MAX_OUTPUTS.`,
+            `This live input has ${outputsMax} outputs, the most that it may have. Delete one that is no longer needed, or raise STREAM_CONNECT_MAX_OUTPUTS.`,
           )
         return { ...before, outputs: [...before.outputs, output] }
       })
@@ -112,7 +112,7 @@ function checkResume({ resumeSeconds }: OutputOptions, max: number): void {
   if (resumeSeconds !== undefined && resumeSeconds !== null && resumeSeconds > max)
     throw invalid(
       '/resumeSeconds',
-      `Must be from 0 to ${max}: the server keeps so many seconds of a broadcast. BUFFER_MS sets it.`,
+      `Must be from 0 to ${max}: the server keeps so many seconds of a broadcast. STREAM_CONNECT_BUFFER_MS sets it.`,
       10060,
     )
 }

@@ -45,7 +45,7 @@ export async function limitRate(routes: HttpRoutes, limit: number, doors: Doors)
     reply.header('ratelimit-policy', `"default";q=${counted.max};w=${windowSeconds}`)
     if (counted.isExceeded)
       throw tooMuch(
-        `More than ${counted.max} requests in ${windowSeconds / 60} minutes. Wait ${counted.ttlInSeconds} s, ask less often, or raise RATE_LIMIT.`,
+        `More than ${counted.max} requests in ${windowSeconds / 60} minutes. Wait ${counted.ttlInSeconds} s, ask less often, or raise STREAM_CONNECT_RATE_LIMIT.`,
         counted.ttlInSeconds,
       )
   })

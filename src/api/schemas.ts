@@ -86,6 +86,9 @@ const recording = z.object(
   { error: 'Must be an object, for example {"mode": "automatic"}.' },
 )
 
+/** Names that `recording` may have. */
+export const recordingFields: ReadonlySet<string> = new Set(Object.keys(recording.shape))
+
 /** @param max undefined where it is only known to the route. */
 function seconds(max: number | undefined, words: string) {
   const sentence = `Must be a whole number of seconds${max === undefined ? '' : ` from 0 to ${max}`}, or null.`

@@ -110,7 +110,7 @@ export class Wishes {
     if (count >= this.#liveInputsMax)
       throw invalid(
         '',
-        `This account has ${this.#liveInputsMax} live inputs, the most that it may have. Delete one that is no longer needed, or raise MAX_LIVE_INPUTS.`,
+        `This account has ${this.#liveInputsMax} live inputs, the most that it may have. Delete one that is no longer needed, or raise STREAM_CONNECT_MAX_LIVE_INPUTS.`,
       )
     this.#creating.set(account, creating.add(uid))
     return {

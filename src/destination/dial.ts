@@ -139,7 +139,7 @@ function allowedOf(addresses: readonly ResolvedAddress[], host: string, policy: 
   const told = refused.slice(0, attemptsMax).join('; ')
   throw new CodedError(
     'destination_not_allowed',
-    `${host === addresses[0]?.address ? '' : `${host} is `}${told}. Outputs may not reach it; to permit it, add its range to DESTINATION_ALLOW.`,
+    `${host === addresses[0]?.address ? '' : `${host} is `}${told}. Outputs may not reach it; to permit it, add its range to STREAM_CONNECT_DESTINATION_ALLOW.`,
   )
 }
 

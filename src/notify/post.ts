@@ -105,7 +105,7 @@ function refusalOf(policy: AddressPolicy, host: string): string | undefined {
   const verdict = policy.check(host)
   return verdict.allowed
     ? undefined
-    : `${host} is ${verdict.reason}, which may not be reached; DESTINATION_ALLOW can permit it.`
+    : `${host} is ${verdict.reason}, which may not be reached; STREAM_CONNECT_DESTINATION_ALLOW (--destination-allow) can permit it.`
 }
 
 class AddressRefused extends Error {}

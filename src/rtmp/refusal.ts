@@ -39,8 +39,9 @@ export function refusal(
   secrets: readonly Secret[],
 ): CodedError<OutputErrorCode> {
   const information = command.values.find((value) => value instanceof Map && (value.has('code') || value.has('level')))
-  // A server of ours that has found its own feed come back.
-  if (textField(information, 'reason') === 'feed_loops') return new CodedError('loop_detected')
+  // What a server of ours says besides, because BadName stands for everything with encoders.
+  const reason = textField(information, 'reason')
+  if (reason === 'feed_loops') return new CodedError('loop_detected')
   const code = textField(information, 'code') ?? ''
   const description =
     textField(information, 'description') ??
@@ -49,6 +50,7 @@ export function refusal(
     ''
   const words = cleanWords([code, description].filter((part) => part !== '').join(': '), secrets)
   const said = words === '' ? `The destination answered ${command.name} and no reason.` : words
+  if (reason === 'stream_key_unknown' || reason === 'input_disabled') return new CodedError('publish_denied', said)
   return new CodedError(codeOf(code.slice(0, wordsReadMax), description.slice(0, wordsReadMax), phase), said)
 }
 

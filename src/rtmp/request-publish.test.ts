@@ -276,6 +276,24 @@ const refused: { name: string; script: Script; code: OutputErrorCode; message: R
     message: /^The output leads back to the live input/,
   },
   {
+    name: 'a server of ours that does not know the key',
+    script: atPublish([
+      5,
+      1,
+      'onStatus',
+      0,
+      null,
+      {
+        level: 'error',
+        code: 'NetStream.Publish.BadName',
+        description: 'The stream key belongs to no live input.',
+        reason: 'stream_key_unknown',
+      },
+    ]),
+    code: 'publish_denied',
+    message: /belongs to no live input/,
+  },
+  {
     name: "TikTok's InvalidSign",
     script: atPublish(statusOf('NetStream.Publish.InvalidSign', 'invalid sign')),
     code: 'publish_denied',

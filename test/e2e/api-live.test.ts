@@ -256,7 +256,9 @@ describe('the API while live', { concurrency: 3 }, () => {
         `${reason} to be told`,
         async () => {
           const now = await outputOf(input, output)
-          return statusOf(now)?.current.reason === reason && healthOf(now)?.lastError && now
+          const health = healthOf(now)
+          // Figures come once a second, a status at once.
+          return statusOf(now)?.current.reason === reason && health?.lastError && health.attempts >= 1 && now
         },
         15_000,
       ).catch(async (error: Error) => {
