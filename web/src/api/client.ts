@@ -40,7 +40,14 @@ export type Call = {
   readonly body?: unknown
   readonly signal?: AbortSignal
   readonly headers?: Readonly<Record<string, string>>
+  /** Then the call is given up, so that what was shown before the answer does not stay for ever. */
+  readonly withinMs?: number
 }
+
+/** A server that hangs, or a browser whose connections to it are all taken. */
+const answerMs = 15_000
+/** A test of a destination tries for 45 s at the most. */
+const linesMs = 60_000
 
 const api = '/client/v4'
 const signedOutListeners = new Set<() => void>()
@@ -88,7 +95,11 @@ export async function callInLines<Result, Line>(
   options: Call,
   onLine: (line: Line) => void,
 ): Promise<Answer<Result>> {
-  const response = await ask(path, { ...options, headers: { accept: 'application/x-ndjson', ...options.headers } })
+  const response = await ask(path, {
+    withinMs: linesMs,
+    ...options,
+    headers: { accept: 'application/x-ndjson', ...options.headers },
+  })
   if (!response.ok) throw refused(response, await readJson(response))
   for await (const text of linesOf(response)) {
     const line = parsed(text, response)
@@ -123,7 +134,11 @@ function parsed(text: string, response: Response): unknown {
   }
 }
 
-async function ask(path: string, { method = 'GET', body, signal, headers }: Call): Promise<Response> {
+async function ask(
+  path: string,
+  { method = 'GET', body, signal, headers, withinMs = answerMs }: Call,
+): Promise<Response> {
+  const late = AbortSignal.timeout(withinMs)
   try {
     return await fetch(path, {
       method,
@@ -137,10 +152,14 @@ async function ask(path: string, { method = 'GET', body, signal, headers }: Call
         ...headers,
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-      ...(signal && { signal }),
+      signal: signal ? AbortSignal.any([signal, late]) : late,
     })
   } catch (cause) {
     if (signal?.aborted) throw cause
+    if (late.aborted) {
+      const words = `The server has not answered for ${withinMs / 1000} s. Whether it did what was asked shows when it answers again.`
+      throw new ApiFailure(unreachable, words, 0, [], cause)
+    }
     throw new ApiFailure(unreachable, 'The server cannot be reached.', 0, [], cause)
   }
 }

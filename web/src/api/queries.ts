@@ -17,7 +17,7 @@ import { readSession } from './session.ts'
 export { type Named, nameOf } from './input-name.ts'
 
 /** What other programs make, rename and delete comes with no event. */
-const refreshMs = 15_000
+const refreshMs = 5_000
 const retriesMax = 2
 
 export const queryClient = new QueryClient({
