@@ -54,6 +54,9 @@ test('what is recorded after forced drops decodes without one error', {
       await connections.stalling.receives(45, 'video')
     }
   await waitFor('messages to be dropped for the slow output', () => dropped('slow') > 0)
+  // What was sent before that is still in the kernels: the gap is behind it.
+  const beyond = watch.health(outputs.slow).bytesSent + 1024 * 1024
+  await waitFor('the slow one to read beyond the gap', () => connections.slow.counts.bytes > beyond, 30_000)
   assert.equal(encoder.exit, undefined, 'the encoder has noticed')
 
   const sent = await packetsOf(clip)
