@@ -187,7 +187,7 @@ function appendStage({ messages }: Material): Stage {
  */
 function wholeStage({ reads, messages }: Material, outputs: number, way: 'socket' | 'stream' = 'socket'): Stage {
   const pool = new SlabPool(poolBytes)
-  const pump = new Pump(systemClock, 0)
+  const pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
   const broadcast = new Broadcast(pool, logLimits, pump, new FeedHealth(systemClock, 12_000))
   const feed: PublisherFeed = broadcast.feed()
   const nowhere = way === 'socket' ? new NullSocket() : undefined

@@ -19,6 +19,7 @@ import { AddressPolicy } from './destination/address-policy.ts'
 import { type Resolve, systemResolve } from './destination/dial.ts'
 import { OwnAddresses } from './destination/own-addresses.ts'
 import { CodedError } from './errors.ts'
+import { Haste } from './haste.ts'
 import { hostToListenOn, listenFailure } from './listen-address.ts'
 import { Supervisor } from './live/supervisor.ts'
 import type { Log } from './log.ts'
@@ -107,8 +108,10 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   })
 
   const supervisor = new Supervisor({ ...outbound, store, bus, cipher, owner, epoch, clock, log })
+  const haste = new Haste(clock)
   const media = await openMedia({
     ...outbound,
+    isAwaited: haste.isAwaited,
     threads: mediaThreads(config),
     config,
     ...(overrides.spawned && { spawned: overrides.spawned }),
@@ -149,6 +152,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     trustProxy: config.trustProxy,
     ownerIsAlive: (by, itsEpoch) => by === owner && itsEpoch === epoch,
     isReady: () => isReady,
+    onRequest: haste.asked,
     webhooks: () => notifier.outcomes,
     dashboardFolder,
     around: {

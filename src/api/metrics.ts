@@ -24,13 +24,20 @@ type Seen = { readonly figures: InputFigures; readonly atMs: number }
 /** Attempts at webhooks since the start; `retried` will be tried again, `failed` will not. */
 export type WebhookOutcomes = { readonly delivered: number; readonly retried: number; readonly failed: number }
 
+/** Each look at the delay wakes the process up: at the usual hundred a second, a server at rest has nothing else to do. */
+const loopDelayResolutionMs = 100
+
 /** Memory, processor time and the delay of the event loop belong to the process: collected once in it, whatever asks for them. */
 let processRegistry: Registry | undefined
 
 function figuresOfProcess(): Registry {
   if (processRegistry === undefined) {
     processRegistry = new Registry()
-    collectDefaultMetrics({ register: processRegistry, prefix: 'stream_connect_' })
+    collectDefaultMetrics({
+      register: processRegistry,
+      prefix: 'stream_connect_',
+      eventLoopMonitoringPrecision: loopDelayResolutionMs,
+    })
   }
   return processRegistry
 }

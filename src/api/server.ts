@@ -70,6 +70,8 @@ export type ApiOptions = {
   readonly ownerIsAlive: OwnerIsAlive
   /** What else must be up before /readyz says so. */
   readonly isReady?: () => boolean
+  /** Called at each request: somebody waits. */
+  readonly onRequest?: () => void
   /** Where a notifier runs: for the metrics. */
   readonly webhooks?: () => WebhookOutcomes
   /** 0 to 1. */
@@ -178,6 +180,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return request.sentBody
     },
   )
+  if (options.onRequest !== undefined) app.addHook('onRequest', async () => options.onRequest!())
   app.addHook('onRequest', async (request, reply) => {
     checkHeaders(request.raw)
     // Whatever the client calls it: the documented curl lines send their JSON as a form, or as nothing at all.

@@ -26,8 +26,17 @@ export function plainCopy(value: unknown): Plain {
       if (prototype !== Object.prototype && prototype !== null) {
         throw new TypeError(`a message of the bus is plain data, not ${value.constructor?.name ?? 'a class'}`)
       }
-      const fields = Object.entries(value).filter(([, field]) => field !== undefined)
-      return Object.freeze(Object.fromEntries(fields.map(([name, field]) => [name, plainCopy(field)])))
+      // Once a second for each live input and its outputs: without a list of pairs for each object.
+      const copy: Record<string, Plain> = {}
+      for (const name of Object.keys(value)) {
+        const field = (value as Readonly<Record<string, unknown>>)[name]
+        if (field === undefined) continue
+        const copied = plainCopy(field)
+        // Assigned, this one name would be the prototype.
+        if (name === '__proto__') Object.defineProperty(copy, name, { value: copied, enumerable: true })
+        else copy[name] = copied
+      }
+      return Object.freeze(copy)
     }
     default:
       throw new TypeError(`a message of the bus is plain data, not ${typeof value}`)

@@ -13,7 +13,12 @@ const pool = new SlabPool(64 * 1024 * 1024)
 
 function newBroadcast(): Broadcast {
   const limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }
-  return new Broadcast(pool, limits, new Pump(systemClock, 0), new FeedHealth(systemClock, 12_000))
+  return new Broadcast(
+    pool,
+    limits,
+    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
+    new FeedHealth(systemClock, 12_000),
+  )
 }
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')

@@ -5,8 +5,9 @@ import { CodedError, type IngestErrorCode, sentenceOf } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { acceptPublish, handlePublisherCommand, type PublishRequest, sendEnd } from '../rtmp/accept-publish.ts'
 import { publisherLimits, unknownPeerLimits } from '../rtmp/chunk-reader.ts'
-import { ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
+import { type ByteSource, ConnectionClosed, RtmpConnection } from '../rtmp/connection.ts'
 import { type Message, messageTypes, ProtocolError } from '../rtmp/message.ts'
+import { readDirectly } from './direct-read.ts'
 import { Doorkeeper, type DoorLimits, type Place, unpublishedLimits } from './doorkeeper.ts'
 import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
@@ -73,7 +74,10 @@ export class IngestServer {
   async listen(host: string, port: number, tls?: TlsOptions, isShared = false): Promise<Listening> {
     const server =
       tls === undefined
-        ? createServer({ noDelay: true }, (socket) => this.#welcome(socket))
+        ? createServer({ noDelay: true }, (accepted) => {
+            const { socket, source } = readDirectly(accepted)
+            this.#welcome(socket, source)
+          })
         : createTlsServer(
             { ...tls, noDelay: true, minVersion: 'TLSv1.2', handshakeTimeout: tlsHandshakeMs },
             (socket) => this.#welcome(socket),
@@ -111,14 +115,14 @@ export class IngestServer {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #welcome(socket: Socket): void {
+  #welcome(socket: Socket, source?: ByteSource): void {
     socket.on('error', () => {})
     const address = socket.remoteAddress ?? ''
     const place = this.#securing.get(endOf(socket)) ?? this.#door.enter(address, () => socket.destroy())
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
     const log = this.#parts.log.child({ remote: address })
-    this.#session(socket, address, log, place)
+    this.#session(socket, source, address, log, place)
       .catch((error) => logMistake(log, error))
       .finally(() => {
         place.leave()
@@ -140,8 +144,14 @@ export class IngestServer {
   }
 
   /** One encoder: handshake, dialogue, publish, relay, end. */
-  async #session(socket: Socket, address: string, log: Log, place: Place): Promise<void> {
-    const accepted = await this.#accept(socket, log)
+  async #session(
+    socket: Socket,
+    source: ByteSource | undefined,
+    address: string,
+    log: Log,
+    place: Place,
+  ): Promise<void> {
+    const accepted = await this.#accept(socket, source, log)
     if (accepted === undefined) return
     const { connection, request } = accepted
 
@@ -192,6 +202,7 @@ export class IngestServer {
   /** Handshake and dialogue. @returns undefined when that failed, which has been logged. */
   async #accept(
     socket: Socket,
+    source: ByteSource | undefined,
     log: Log,
   ): Promise<{ connection: RtmpConnection; request: PublishRequest } | undefined> {
     const { clock } = this.#parts
@@ -199,6 +210,7 @@ export class IngestServer {
     let cancel = clock.after(handshakeMs, () => deadline.abort(new CodedError('handshake_timeout')))
     try {
       const connection = await RtmpConnection.accept(socket, {
+        source,
         limits: unknownPeerLimits,
         now: () => clock.monotonicMs(),
         signal: deadline.signal,

@@ -33,7 +33,7 @@ function setUp(windowMs: number) {
   const states: string[] = []
   const session = new InputSession(wish, {
     clock,
-    pump: new Pump(clock, 0),
+    pump: new Pump(clock, { few: 0, many: 0, crowd: 0 }),
     pool: new SlabPool(64 * 1024 * 1024),
     resolve: () => Promise.reject(new Error('not asked')),
     policy: new AddressPolicy([]),

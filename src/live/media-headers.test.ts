@@ -14,7 +14,12 @@ const key = Buffer.from('1701000000aaaa', 'hex')
 function newBroadcast(): Broadcast {
   const limits = { durationMsMax: 15_000, bytesMax: 64 * 1024 * 1024 }
   const pool = new SlabPool(64 * 1024 * 1024)
-  return new Broadcast(pool, limits, new Pump(systemClock, 0), new FeedHealth(systemClock, 12_000))
+  return new Broadcast(
+    pool,
+    limits,
+    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
+    new FeedHealth(systemClock, 12_000),
+  )
 }
 
 const message = (type: number, body: Buffer) => ({ chunkStreamId: 4, type, timestamp: 0, messageStreamId: 1, body })

@@ -51,7 +51,12 @@ function open(bytesMax = 32 * 1024 * 1024): Stage {
   const bus = new InProcessBus({ onError })
   const limits = { durationMsMax: 15_000, bytesMax }
   const pool = new SlabPool(64 * 1024 * 1024)
-  const broadcast = new Broadcast(pool, limits, new Pump(systemClock, 0), new FeedHealth(systemClock, 12_000))
+  const broadcast = new Broadcast(
+    pool,
+    limits,
+    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
+    new FeedHealth(systemClock, 12_000),
+  )
   const end = servePreviews(bus, input, broadcast)
   const feed = broadcast.feed()
   return {

@@ -17,25 +17,44 @@ export const turnBytesMax = 64 * 1024
 /** After so long the loop goes back to reading sockets. */
 const roundMsMax = 5
 
+/** How long a thread rests before a round, so that more comes together, milliseconds. */
+export type Rests = {
+  /** By the outputs that the last round had, and when they were fewer than that. */
+  readonly few: number
+  readonly many: number
+  /** When the last round was one of many broadcasts. */
+  readonly crowd: number
+}
+
+/** Fewer outputs cost so little that their delay counts for more. */
+const manyOutputs = 16
+/** So many broadcasts in one round are a crowd. */
+const crowdMin = 8
+/** Nobody ever wakes the thread from its rest. */
+const bed = new Int32Array(new SharedArrayBuffer(4))
+
 /**
  * Gives every output of a thread its turn: round robin, live before catching up, at most 64 KiB each, and back to the event
  * loop after about 5 ms. One for each thread.
  *
- * A publisher's data only marks its log, and goes out when the loop has read all sockets that were ready; but what follows the last such round
- * by less than a few milliseconds (40 in `efficient` mode) waits for the rest of them. So one broadcast's frames leave at once, and where there
- * are many the thread has a round every few milliseconds instead of one for each message. One timer serves all logs of the thread.
+ * A publisher's data only marks its log, and goes out in a round, which comes when the loop has read all sockets that were ready. What a write
+ * costs depends little on its size, and a thread that is woken for every message finds nothing of its code and their state in a cache. So
+ * where there is much to do it works in beats: the first message that comes is a reason to rest for some milliseconds, then everything
+ * that has come meanwhile is read, and goes out in one round. See docs/adr/0011-beats.md.
  */
 export class Pump {
-  readonly #gatherMs: number
+  readonly #rests: Rests
+  readonly #isAwaited: () => boolean
   readonly #clock: Clock
   #live: PumpTurn[] = []
   #late: PumpTurn[] = []
   #marked: (() => void)[] = []
   #scheduled = false
-  #gathering = false
+  #roundIsSet = false
   /** What is marked goes out at the next run. */
   #isDue = false
-  #flushedAtMs = Number.NEGATIVE_INFINITY
+  /** Before the next round, milliseconds. */
+  #restMs: number
   /** Of the run under way. */
   #isFlushing = false
   #nowMs = 0
@@ -43,28 +62,33 @@ export class Pump {
   #turns = 0
   #hasTime = true
 
-  /** @param gatherMs how close two rounds may be. */
-  constructor(clock: Clock, gatherMs: number) {
+  /** @param isAwaited somebody waits for something else that this thread does: it does not rest then. */
+  constructor(clock: Clock, rests: Rests, isAwaited = () => false) {
     this.#clock = clock
-    this.#gatherMs = gatherMs
+    this.#rests = rests
+    this.#isAwaited = isAwaited
+    this.#restMs = rests.few
   }
 
   /** Calls `flush` once, soon: it queues the outputs that have something to write. Not twice before it is called. */
   mark(flush: () => void): void {
     this.#marked.push(flush)
-    if (this.#gathering) return
-    // What comes after a quiet time goes at once; what follows it closely waits for company.
-    const waitMs = this.#gatherMs === 0 ? 0 : this.#flushedAtMs + this.#gatherMs - this.#clock.monotonicMs()
-    if (waitMs < 1) {
-      this.#isDue = true
-      this.#schedule()
-    } else {
-      this.#gathering = true
-      setTimeout(this.#gathered, waitMs)
-    }
+    if (this.#roundIsSet) return
+    this.#roundIsSet = true
+    setImmediate(this.#gather)
   }
-  readonly #gathered = (): void => {
-    this.#gathering = false
+  readonly #gather = (): void => {
+    const isBehind = this.#live.length > 0 || this.#late.length > 0
+    if (this.#restMs === 0 || isBehind || this.#isAwaited()) {
+      this.#round()
+      return
+    }
+    Atomics.wait(bed, 0, 0, this.#restMs)
+    // The loop reads what has come meanwhile before it comes to this.
+    setImmediate(this.#round)
+  }
+  readonly #round = (): void => {
+    this.#roundIsSet = false
     this.#isDue = true
     this.#run()
   }
@@ -102,13 +126,12 @@ export class Pump {
     if (this.#isDue) {
       this.#isDue = false
       const marked = this.#marked
-      if (marked.length > 0) {
-        this.#marked = []
-        this.#flushedAtMs = this.#nowMs
-        this.#isFlushing = true
-        for (const flush of marked) alone(flush)
-        this.#isFlushing = false
-      }
+      this.#marked = []
+      this.#isFlushing = true
+      for (const flush of marked) alone(flush)
+      this.#isFlushing = false
+      const { few, many, crowd } = this.#rests
+      this.#restMs = marked.length >= crowdMin ? crowd : this.#turns >= manyOutputs ? many : few
     }
     if (this.#live.length > 0) this.#live = this.#serve(this.#live)
     if (this.#late.length > 0) this.#late = this.#serve(this.#late)

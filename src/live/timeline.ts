@@ -25,7 +25,9 @@ export class Timeline {
   #begun = false
   #frameMs = defaultFrameMs
   readonly #lastVideo = { time: Number.NaN }
+  /** The last few; in any order, because the longest is asked for. */
   readonly #steps: number[] = []
+  #stepCount = 0
   /** When the last picture is over, B-frames put in their order. */
   #shownUntil = Number.NEGATIVE_INFINITY
   readonly #newestOnLane = new Float64Array(laneCountMax).fill(Number.NEGATIVE_INFINITY)
@@ -72,9 +74,9 @@ export class Timeline {
     const step = time - this.#lastVideo.time
     // B-frames do not matter here: RTMP carries decode times. 10 to 1000 frames a second are believed.
     if (isFrameTime(step)) {
-      this.#steps.push(step)
-      if (this.#steps.length > stepsKept) this.#steps.shift()
-      this.#frameMs = Math.max(...this.#steps)
+      this.#steps[this.#stepCount++ % stepsKept] = step
+      this.#frameMs = 0
+      for (const each of this.#steps) if (each > this.#frameMs) this.#frameMs = each
     }
     this.#lastVideo.time = time
   }

@@ -8,8 +8,16 @@ import { ClientHandshake, ServerHandshake } from './handshake.ts'
 import { type Message, messageTypes, ProtocolError, userControlEvents } from './message.ts'
 import { TokenBucket } from './token-bucket.ts'
 
+/** Bytes that come past the 'data' of their stream, which is paused and resumed as ever. */
+export interface ByteSource {
+  /** @param bytes valid only during the call. */
+  onBytes: ((bytes: Buffer) => void) | undefined
+}
+
 export type ConnectionOptions = {
   readonly limits: ChunkReaderLimits
+  /** Where the stream's bytes come from, when not from its 'data'. */
+  readonly source?: ByteSource | undefined
   /** Monotonic milliseconds: how fast commands and pings come is measured with it. */
   readonly now: () => number
   /** The deadline of the handshake. Later it has no effect. */
@@ -119,7 +127,9 @@ export class RtmpConnection {
     this.signal = signal
     this.closed = new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason)))
     stream.pause()
-    stream.on('data', (bytes: Buffer) => this.#receive(bytes))
+    if (options.source === undefined) stream.on('data', (bytes: Buffer) => this.#receive(bytes))
+    // Relayed at once; what waits for somebody who asks is to be kept.
+    else options.source.onBytes = (bytes) => this.#receive(this.#sink === undefined ? Buffer.from(bytes) : bytes)
     stream.on('end', () => this.#finish(new ConnectionClosed('peer')))
     stream.on('error', (error: Error) => this.#finish(error))
     stream.on('close', () => this.#finish(new ConnectionClosed('peer')))

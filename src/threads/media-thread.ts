@@ -13,7 +13,7 @@ import { ThreadLink } from './thread-link.ts'
 import { ToldLog } from './told-log.ts'
 
 const figuresMs = 1_000
-const delayResolutionMs = 10
+const delayResolutionMs = 50
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
 const { index, busPort, settings, logLevel, resolvesInMain } = workerData as ThreadData

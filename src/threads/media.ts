@@ -40,6 +40,8 @@ export type MediaParts = {
   readonly resolvesInMain: boolean
   readonly clock: Clock
   readonly log: Log
+  /** For media in this thread: somebody waits for something else that it does. */
+  readonly isAwaited?: () => boolean
 }
 
 /** Gives the supervisor its engines; nothing listens yet. One thread where the system cannot share a port among several. */

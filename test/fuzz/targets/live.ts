@@ -264,7 +264,7 @@ const broadcastTarget: Target = {
   },
   run(input) {
     const limits = { durationMsMax: 15_000, bytesMax: 2 * slabBytes }
-    const pump = new Pump(stillClock, 0)
+    const pump = new Pump(stillClock, { few: 0, many: 0, crowd: 0 })
     const health = new FeedHealth(stillClock, 12_000)
     const broadcast = new Broadcast(broadcastPool, limits, pump, health)
     let feed: PublisherFeed = broadcast.feed()
