@@ -231,12 +231,43 @@ test('nobody gives rights that they have not', async () => {
   const soon = new Date(Date.now() + 3_600_000).toISOString()
   const later = new Date(Date.now() + 7_200_000).toISOString()
   const short = await create(server, { scopes: [...manage, ...read], expires_on: soon }, second.id)
-  for (const expires_on of [undefined, null, later]) {
+  // A moment can be spelled so that its text sorts before that of an earlier one.
+  const laterElsewhere = new Date(Date.parse(later) - 14 * 3_600_000).toISOString().replace('Z', '-14:00')
+  for (const expires_on of [undefined, null, later, laterElsewhere, '9999-12-31T23:59:59Z']) {
     const body = { name: 'x', scopes: read, expires_on }
     assert.deepEqual(outcome(await server.call('POST', tokensOf(second.id), body, bearer(short.value))), refused)
   }
+  // In UTC a year of five digits, whose text begins with "+" and sorts before everything.
+  for (const token of [short.value, firstToken]) {
+    const body = { name: 'x', scopes: read, expires_on: '9999-12-31T23:59:59-12:00' }
+    const answer = await server.call('POST', tokensOf(second.id), body, bearer(token))
+    assert.deepEqual([outcome(answer), answer.body.errors[0]!.source], [[400, 10005], { pointer: '/expires_on' }])
+  }
   const body = { name: 'x', scopes: read, expires_on: soon }
   assert.equal((await server.call('POST', tokensOf(second.id), body, bearer(short.value))).status, 200)
+})
+
+test('a key, which never expires and may do all, is made by nobody who may do less', async () => {
+  await using server = await startApi()
+  const soon = new Date(Date.now() + 3_600_000).toISOString()
+  const ask = (token: WireCreatedToken, body: object) =>
+    server.call('POST', accountsPath, { name: 'x', ...body }, bearer(token.value))
+  const email = 'person@example.com'
+  for (const wish of [
+    { scopes: manage },
+    { scopes: [...manage, ...read] },
+    { scopes: [...manage, ...write], expires_on: soon },
+  ]) {
+    const token = await create(server, { ...wish, all_accounts: true })
+    const keys = async () => (await server.store.list('')).map(({ key }) => key)
+    const before = await keys()
+    const answer = await ask(token, { email })
+    assert.deepEqual([outcome(answer), answer.body.errors[0]!.source], [refused, { pointer: '/email' }])
+    assert.deepEqual(await keys(), before, 'nothing was made')
+    assert.equal((await ask(token, {})).status, 200, 'an account alone gives nobody anything')
+  }
+  const whole = await create(server, { scopes: [...manage, ...write], all_accounts: true })
+  assert.equal((await ask(whole, { email })).status, 200)
 })
 
 test('who manages one account sees and revokes its tokens, and no others', async () => {

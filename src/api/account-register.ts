@@ -41,6 +41,9 @@ const rightsOf: Readonly<Record<Scope, readonly Right[]>> = {
   'Account API Tokens Write': ['any', 'manage'],
 }
 
+/** What the key of a person may do, in one account. */
+export const keyScopes: readonly Scope[] = ['Stream Write', 'Account API Tokens Write']
+
 type StoredToken = {
   token: AccessToken
   revision: Revision
@@ -169,7 +172,7 @@ export class AccountRegister implements Accounts {
         name: `Key of ${email}`,
         account,
         email: email.toLowerCase(),
-        scopes: ['Stream Write', 'Account API Tokens Write'],
+        scopes: keyScopes,
       },
       newKeyText(),
     )

@@ -1,6 +1,6 @@
 import type { AccessToken } from '../model/access-token.ts'
 import type { Account } from '../model/account.ts'
-import type { AccountRegister } from './account-register.ts'
+import { type AccountRegister, keyScopes } from './account-register.ts'
 import {
   accountAnswer,
   accountBody,
@@ -36,7 +36,15 @@ export function addUserRoutes(routes: HttpRoutes, register: AccountRegister): vo
   routes.post(
     '/accounts',
     { schema: { body: accountBody, response: { 200: successOf(createdAccount) } }, config: { right: 'manage' } },
-    async ({ body }) => {
+    async ({ body, principal }) => {
+      // A key is a token that never expires: who asks for one gives away what he has, and no more. Asked before anything is made.
+      const mayGiveKey =
+        principal.expires === undefined && keyScopes.every((scope) => principal.mayUse('all', rightNeeded[scope]))
+      if (body.email !== undefined && !mayGiveKey)
+        throw tooMuchAsked(
+          '/email',
+          `A key never expires, and may do all in its account. Only a token without expiry that has ${keyScopes.join(' and ')} in all accounts can make one.`,
+        )
       const account = await register.createAccount(body.name)
       if (body.email === undefined) return success(accountOnWire(account))
       const { token, text } = await register.createKey(account.id, body.email)
@@ -111,12 +119,12 @@ export function addTokenRoutes(routes: AccountRoutes, register: AccountRegister)
     },
     async ({ params: { account_id }, body, principal }) => {
       const account = body.all_accounts ? 'all' : account_id
-      const expires = body.expires_on == null ? undefined : new Date(body.expires_on).toISOString()
+      const expires = body.expires_on == null ? undefined : expiryOf(body.expires_on)
       if (expires !== undefined && register.hasExpired({ expires }))
         throw invalid('/expires_on', 'Must be a time that is yet to come.')
       if (!body.scopes.every((scope) => principal.mayUse(account, rightNeeded[scope])))
         throw tooMuchAsked('/scopes', 'A token can give no rights, and none in more accounts, than it has itself.')
-      if (principal.expires !== undefined && (expires === undefined || expires > principal.expires))
+      if (principal.expires !== undefined && (expires === undefined || outlives(expires, principal.expires)))
         throw tooMuchAsked(
           '/expires_on',
           `A token can make none that outlives it; this one expires ${principal.expires}.`,
@@ -148,6 +156,21 @@ const rightNeeded: Readonly<Record<AccessToken['scopes'][number], Right>> = {
   'Stream Read': 'read',
   'Stream Write': 'write',
   'Account API Tokens Write': 'manage',
+}
+
+/** From this moment on, ISO 8601 writes a year with a sign and six digits, which not every reader of ours or of a client takes. */
+const expiryMsEnd = Date.parse('+010000-01-01T00:00:00Z')
+
+/** @returns the same moment, in UTC. */
+function expiryOf(sent: string): string {
+  const atMs = Date.parse(sent)
+  if (!(atMs < expiryMsEnd)) throw invalid('/expires_on', 'Must be a time before the year 10000, in UTC; null: never.')
+  return new Date(atMs).toISOString()
+}
+
+/** As times, not as texts: those have more than one spelling. */
+function outlives(expires: string, other: string): boolean {
+  return Date.parse(expires) > Date.parse(other)
 }
 
 function tooMuchAsked(pointer: string, message: string): Refusal {
