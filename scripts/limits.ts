@@ -24,6 +24,7 @@ const url = 'src/destination/destination-url.ts'
 const connectFirst = 'src/destination/connect-first.ts'
 const headers = 'src/live/media-headers.ts'
 const enhanced = 'src/rtmp/enhanced.ts'
+const deliveries = 'src/notify/delivery-queue.ts'
 
 const hostile = 'test/hostile/limits.test.ts'
 const deadlines = [hostile, 'of TLS, handshake, connect, publish and media'] as const
@@ -32,6 +33,7 @@ const connectionTest = 'src/rtmp/connection.test.ts'
 const acceptTest = 'src/rtmp/accept-publish.test.ts'
 const doorTest = 'src/live/doorkeeper.test.ts'
 const failedKeysTest = 'src/live/failed-keys.test.ts'
+const deliveriesTest = 'src/notify/delivery-queue.test.ts'
 const inputTest = 'src/live/input-session.test.ts'
 const floods = [connectionTest, 'floods end the connection, at any pace that no peer needs'] as const
 const amfLimits = ['src/rtmp/amf0.test.ts', 'has limits on depth, values and texts'] as const
@@ -534,6 +536,13 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
         unit: 'bytes',
         why: 'Only its status matters.',
         test: ['src/notify/post.test.ts', 'an answer without end is not read to its end'],
+      },
+      {
+        limit: 'deliveries under way at once: of the server, of an account, to a destination',
+        of: [`${deliveries}#atOnceMax`, `${deliveries}#atOnceOfAccountMax`, `${deliveries}#atOnceOfDestinationMax`],
+        unit: 'count',
+        why: 'A receiver that hangs takes each for ten seconds, and must not take those of other receivers and accounts.',
+        test: [deliveriesTest, 'an account whose receivers all hang has a quarter of what may be under way'],
       },
       {
         limit: 'body of a request',

@@ -6,7 +6,16 @@ import { MemoryStore } from '../../test/support/memory-store.ts'
 import type { Log } from '../log.ts'
 import type { AccountId, LiveInputId } from '../model/id.ts'
 import { type Delivery, type DeliveryOutcome, decodeDelivery, deliveryKey } from '../model/webhook.ts'
-import { DeliveryQueue, deliveriesMax, failuresThatHoldUp, givenUpMs, keptMs, pendingMax } from './delivery-queue.ts'
+import {
+  atOnceMax,
+  atOnceOfAccountMax,
+  DeliveryQueue,
+  deliveriesMax,
+  failuresThatHoldUp,
+  givenUpMs,
+  keptMs,
+  pendingMax,
+} from './delivery-queue.ts'
 
 const account = 'a'.repeat(32) as AccountId
 const silent: Log = { error() {}, warn() {}, info() {}, debug() {}, trace() {}, child: () => silent }
@@ -328,6 +337,26 @@ test('a receiver that hangs takes eight attempts, and the others have theirs', a
   resolve(200)
   await settled()
   assert.equal(bench.attempts.length, 21)
+})
+
+test('an account whose receivers all hang has a quarter of what may be under way, and holds up nobody else', async () => {
+  await using bench = new Bench()
+  const { promise, resolve } = Promise.withResolvers<number>()
+  const other = 'b'.repeat(32) as AccountId
+  bench.answer = ({ accountId }) => (accountId === other ? 200 : promise)
+  const attemptsWanted = 40 * 8
+  assert.ok(attemptsWanted > atOnceMax)
+  const hanging = Array.from({ length: attemptsWanted }, (_, index) =>
+    bench.delivery({ destinationId: `hangs${index % 40}`, inputId: `input${index}` as LiveInputId }),
+  )
+  await bench.add(...hanging)
+  assert.equal(bench.attempts.length, atOnceOfAccountMax)
+  const delivery = bench.delivery({ accountId: other, destinationId: 'of another account' })
+  await bench.add(delivery)
+  assert.equal((await bench.stored(delivery))?.state, 'delivered')
+  resolve(200)
+  await settled()
+  assert.equal(bench.attempts.length, attemptsWanted + 1)
 })
 
 test('more than may wait: the oldest give way, and can be sent again', async () => {

@@ -24,7 +24,9 @@ export const failuresThatHoldUp = 5
 export const keptMs = 3 * 24 * 3_600_000
 const tidyMs = 3_600_000
 /** Attempts under way at once: a receiver that hangs takes each for ten seconds, and must not take those of the others. */
-const atOnceMax = 256
+export const atOnceMax = 256
+/** A quarter: whoever has many receivers that hang does not hold up another account. */
+export const atOnceOfAccountMax = 64
 const atOnceOfDestinationMax = 8
 /** For each account, some kilobytes each: a receiver that is gone for a day must not fill memory and disk. */
 export const pendingMax = 5_000
@@ -59,7 +61,8 @@ export class DeliveryQueue {
   readonly #rows = new Map<string, Set<string>>()
   readonly #pendingOf = new Map<string, number>()
   readonly #underWay = new Map<string, Promise<void>>()
-  readonly #underWayTo = new Map<string, number>()
+  readonly #underWayTo = new Tally()
+  readonly #underWayOf = new Tally()
   #timer: Cancel = () => {}
   #tidyTimer: Cancel = () => {}
   #isWoken = false
@@ -237,7 +240,7 @@ export class DeliveryQueue {
         // Longer than any wait that is ever begun: the clock of the machine was set back meanwhile.
         const due = at - now > waitMsMax ? now : at
         if (due > now) next = Math.min(next, due)
-        else if (this.#hasRoom(delivery.destinationId)) this.#begin(key, delivery, isOutOfOrder)
+        else if (this.#hasRoom(delivery)) this.#begin(key, delivery, isOutOfOrder)
       }
     }
     this.#timer()
@@ -248,18 +251,22 @@ export class DeliveryQueue {
     return this.#accounts.get(key.split('.')[1]!)!.get(key)!
   }
 
-  #hasRoom(destinationId: string): boolean {
-    return this.#underWay.size < atOnceMax && (this.#underWayTo.get(destinationId) ?? 0) < atOnceOfDestinationMax
+  #hasRoom({ accountId, destinationId }: Delivery): boolean {
+    return (
+      this.#underWay.size < atOnceMax &&
+      this.#underWayOf.of(accountId) < atOnceOfAccountMax &&
+      this.#underWayTo.of(destinationId) < atOnceOfDestinationMax
+    )
   }
 
   #begin(key: string, delivery: Delivery, isOutOfOrder: boolean): void {
-    const { destinationId } = delivery
-    this.#underWayTo.set(destinationId, (this.#underWayTo.get(destinationId) ?? 0) + 1)
+    const { accountId, destinationId } = delivery
+    this.#underWayOf.add(accountId, 1)
+    this.#underWayTo.add(destinationId, 1)
     const attempt = this.#parts.attempt(delivery, isOutOfOrder, this.#closing.signal).then((outcome) => {
       this.#underWay.delete(key)
-      const left = (this.#underWayTo.get(destinationId) ?? 1) - 1
-      if (left === 0) this.#underWayTo.delete(destinationId)
-      else this.#underWayTo.set(destinationId, left)
+      this.#underWayOf.add(accountId, -1)
+      this.#underWayTo.add(destinationId, -1)
       // An attempt that the end of the server cut short does not count.
       if (this.#closing.signal.aborted && !(outcome !== undefined && isAccepted(outcome))) return
       // It may have been asked for again, or have given way to newer ones meanwhile.
@@ -346,6 +353,21 @@ export class DeliveryQueue {
         if (delivery.state !== 'pending' && Date.parse(overSince) <= before) this.#forget(delivery)
       }
     this.#tidyTimer = this.#parts.clock.after(tidyMs, () => this.#tidy())
+  }
+}
+
+/** Counts by name; who has none takes no memory. */
+class Tally {
+  readonly #counts = new Map<string, number>()
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0
+  }
+
+  add(name: string, change: number): void {
+    const count = this.of(name) + change
+    if (count === 0) this.#counts.delete(name)
+    else this.#counts.set(name, count)
   }
 }
 
