@@ -279,7 +279,7 @@ test('help teaches: every command has a line, a page and examples that can be ty
     group!,
     name!,
   ])
-  assert.equal(commands.length, 17)
+  assert.equal(commands.length, 18)
   for (const words of commands) {
     const { status, stdout } = await run([...words, '--help'])
     assert.equal(status, 0)
@@ -331,6 +331,25 @@ test('watch: on a terminal in place, elsewhere plain text; with --json one objec
     assert.deepEqual([outputs.length, outputs[0].streamKey], [1, undefined])
     assert(!line.includes('the-key'))
   }
+})
+
+test('watch of one output shows no other, and says so when there is none of that id', async (t) => {
+  const { run } = await personAt(t)
+  const input = idIn((await run(['input', 'create', '--name', 'W'])).stdout)
+  const create = (name: string) =>
+    run(['output', 'create', input, '--url', 'rtmp://a.rtmp.youtube.com/live2', '--name', name], 'the-key')
+  const [first] = [idIn((await create('First')).stdout), await create('Second')]
+  const watch = (output: string, ...more: string[]) => run(['output', 'watch', input, output, '--count', '1', ...more])
+  const text = await watch(first)
+  assert.deepEqual([text.status, text.stderr], [0, ''])
+  assert.match(text.stdout, /^input {2}never connected$/m)
+  assert.match(text.stdout, /^First .*never connected$/m)
+  assert.doesNotMatch(text.stdout, /Second/)
+  const { input: shown, outputs } = JSON.parse((await watch(first, '--json')).stdout)
+  assert.deepEqual([shown.uid, outputs.length, outputs[0].uid, outputs[0].streamKey], [input, 1, first, undefined])
+  const unknown = await watch(unknownId)
+  assert.deepEqual([unknown.status, unknown.stdout], [1, ''])
+  assert.match(unknown.stderr, new RegExp(`no output ${unknownId}\\. Its outputs: stream-connect output list ${input}`))
 })
 
 test('watch ends with 0 when the person has had enough', async (t) => {

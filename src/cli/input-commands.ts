@@ -4,7 +4,7 @@ import { inputState, nameOf } from './in-words.ts'
 import { inputPath, inputsPath } from './paths.ts'
 import { printJson } from './print-json.ts'
 import { sheet, table } from './table.ts'
-import { watchInput } from './watch.ts'
+import { watchInput, watchOptions } from './watch.ts'
 
 /** A list with `include=status` has more than the bare one. */
 type ListedInput = WireLiveInputItem & { readonly status?: WireLiveInput['status'] }
@@ -106,10 +106,7 @@ export const inputCommands: readonly Command[] = [
     summary: 'shows live figures of an input and its outputs until it is interrupted (Ctrl-C)',
     details:
       'On a terminal the figures stay in place. Elsewhere they are written one after the other; with --json one JSON object a line, without any key.',
-    options: {
-      interval: { value: 'SECONDS', meaning: 'how often; without it: 2' },
-      count: { value: 'NUMBER', meaning: 'ends after so many; without it: goes on' },
-    },
+    options: watchOptions,
     examples: [
       'stream-connect input watch $INPUT',
       "stream-connect input watch $INPUT --json | jq -c '.outputs[] | {name, state: .status.current.state}'",

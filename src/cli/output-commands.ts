@@ -4,6 +4,7 @@ import { outputState } from './in-words.ts'
 import { inputPath, outputPath } from './paths.ts'
 import { printJson } from './print-json.ts'
 import { sheet, table } from './table.ts'
+import { watchInput, watchOptions } from './watch.ts'
 
 function switchedTo(state: 'enable' | 'disable', summary: string): Command {
   return {
@@ -101,5 +102,18 @@ export const outputCommands: readonly Command[] = [
       if (invocation.isJson) return printJson(invocation, {})
       invocation.print(`deleted ${invocation.given[1]}\n`)
     },
+  },
+  {
+    words: ['output', 'watch'],
+    takes: ['INPUT', 'OUTPUT'],
+    summary: 'shows live figures of one output until it is interrupted (Ctrl-C)',
+    details:
+      'As input watch, with this output alone. It ends with status 1 when the output is removed. With --json one JSON object a line, without any key.',
+    options: watchOptions,
+    examples: [
+      'stream-connect output watch $INPUT $OUTPUT',
+      "stream-connect output watch $INPUT $OUTPUT --json | jq -r '.outputs[].status.current.state'",
+    ],
+    run: async (invocation) => watchInput(invocation, await inputPath(invocation), invocation.given[1]),
   },
 ]

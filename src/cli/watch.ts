@@ -1,6 +1,6 @@
 import type { WireLiveInput, WireOutput } from '../api/schemas.ts'
 import { sleep } from '../clock.ts'
-import { type Invocation, WrongUsage } from './command.ts'
+import { type Invocation, RefusedByServer, WrongUsage } from './command.ts'
 import { inputState, nameOf, outputState } from './in-words.ts'
 import { jsonText } from './print-json.ts'
 import { printable, table } from './table.ts'
@@ -12,15 +12,32 @@ const intervalSecondsMax = 3_600
 const home = '\u001b[H\u001b[J'
 const clear = `\u001b[2J${home}`
 
-/** Asks again and again, until it has enough or the person has. */
-export async function watchInput(invocation: Invocation, path: string): Promise<void> {
+/** Of both commands that watch. */
+export const watchOptions = {
+  interval: { value: 'SECONDS', meaning: 'how often; without it: 2' },
+  count: { value: 'NUMBER', meaning: 'ends after so many; without it: goes on' },
+} as const
+
+/**
+ * Asks again and again, until it has enough or the person has.
+ * @param path of the input
+ * @param only the output that is looked at alone; undefined: all are.
+ * @throws RefusedByServer when there is no such input or output, or no longer.
+ */
+export async function watchInput(invocation: Invocation, path: string, only?: string): Promise<void> {
   const intervalMs = 1_000 * numberOf(invocation.option('interval'), 'interval', intervalSecondsDefault)
   const countMax = numberOf(invocation.option('count'), 'count', Number.POSITIVE_INFINITY)
   for (let count = 1; !invocation.signal.aborted; count++) {
-    const [{ result: input }, { result: outputs }] = await Promise.all([
+    const [{ result: input }, { result: all }] = await Promise.all([
       invocation.api.call<WireLiveInput>('GET', path),
       invocation.api.call<WireOutput[]>('GET', `${path}/outputs`),
     ])
+    const outputs = all.filter(({ uid }) => only === undefined || uid === only)
+    if (only !== undefined && outputs.length === 0)
+      throw new RefusedByServer(
+        404,
+        `This live input has no output ${only}. Its outputs: stream-connect output list ${input.uid}`,
+      )
     const at = new Date(invocation.clock.now()).toISOString()
     if (invocation.isJson) invocation.print(`${jsonText({ at, ...withoutKeys(input, outputs) })}\n`)
     else if (invocation.isTerminal) invocation.print(`${count === 1 ? clear : home}${figures(at, input, outputs)}`)
