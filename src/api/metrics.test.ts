@@ -63,10 +63,26 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   assert.equal(seriesOf(text, 'live_inputs'), 0)
   assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 0)
   tell(server, 3_500, 3_000, 5)
+  clock.advance(1_000)
   assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_500)
   // A new broadcast counts from 0.
   tell(server, 200, 100)
+  clock.advance(1_000)
   assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_700)
+})
+
+test('the figures are made once a second, however many ask for them', async () => {
+  const clock = new ManualClock()
+  let made = 0
+  const webhooks = () => ({ delivered: ++made, retried: 0, failed: 0 })
+  await using server = await startApi({ clock, webhooks })
+  const texts = await Promise.all(Array.from({ length: 20 }, () => scrape(server)))
+  clock.advance(999)
+  texts.push(await scrape(server))
+  assert.equal(new Set(texts).size, 1)
+  assert.equal(made, 1)
+  clock.advance(1)
+  assert.equal(seriesOf(await scrape(server), 'webhook_attempts_total{outcome="delivered"}'), 2)
 })
 
 test('states are counted with their reasons', async () => {
@@ -103,7 +119,8 @@ test('states are counted with their reasons', async () => {
 })
 
 test('requests are timed by route, and webhooks by outcome', async () => {
-  await using server = await startApi({ webhooks: () => ({ delivered: 5, retried: 2, failed: 1 }) })
+  const clock = new ManualClock()
+  await using server = await startApi({ clock, webhooks: () => ({ delivered: 5, retried: 2, failed: 1 }) })
   const input = await server.result('POST', inputsPath)
   await server.call('GET', `${inputsPath}/${input.uid}`)
   await server.call('GET', `${inputsPath}/${input.uid}?with=query`)
@@ -113,6 +130,7 @@ test('requests are timed by route, and webhooks by outcome', async () => {
   assert.equal(seriesOf(text, `http_request_seconds_count{method="GET",route="${route}",status="200"}`), 2)
   assert.equal(seriesOf(text, 'http_request_seconds_count{method="GET",route="none",status="404"}'), 1)
   assert.equal(seriesOf(text, 'webhook_attempts_total{outcome="delivered"}'), 5)
+  clock.advance(1_000)
   text = await scrape(server)
   assert.equal(seriesOf(text, 'webhook_attempts_total{outcome="retried"}'), 2)
   assert.ok((seriesOf(text, 'nodejs_eventloop_lag_seconds') ?? -1) >= 0)

@@ -15,6 +15,8 @@ import { isFigures } from './figures.ts'
 const freshMs = 5_000
 /** What they have counted is remembered for longer: a stall of the loop must not count everything once more. */
 const rememberedMs = 60_000
+/** Anybody may ask for the figures, as often as they like, and making them takes milliseconds of a thread that may carry media. */
+const textKeptMs = 1_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
 const lagBuckets = [0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
@@ -60,6 +62,7 @@ export class Metrics {
   /** State of each output of a live input. */
   readonly #outputStates = new Map<string, string>()
   #sweptAtMs = 0
+  #text: { readonly made: Promise<string>; readonly atMs: number } | undefined
   readonly #lag: Histogram
   readonly #requests: Histogram<'method' | 'route' | 'status'>
 
@@ -176,7 +179,15 @@ export class Metrics {
     return this.#registry.contentType
   }
 
-  async text(): Promise<string> {
+  /** The same for a second, whoever asks. */
+  text(): Promise<string> {
+    const now = this.#nowMs()
+    if (this.#text === undefined || now - this.#text.atMs >= textKeptMs)
+      this.#text = { made: this.#makeText(), atMs: now }
+    return this.#text.made
+  }
+
+  async #makeText(): Promise<string> {
     return `${await figuresOfProcess().metrics()}\n${await this.#registry.metrics()}`
   }
 
