@@ -5,8 +5,10 @@ import { Secret } from '../secret.ts'
 
 /** As long as it takes to read a terminal and open a browser. */
 export const linkDurationMsMax = 3_600_000
-/** Not used yet; beyond, the oldest is void. */
-const linksMax = 20
+/** Of one token, not used yet; beyond, its oldest is void. Counted for each: nobody voids the link of somebody else. */
+const linksPerTokenMax = 5
+/** Of all tokens; beyond, the oldest is void. */
+const linksMax = 1_000
 
 export type SignInLink = { readonly once: Secret; readonly expiresOn: string }
 type Link = { readonly tokenId: TokenId; readonly untilMs: number }
@@ -24,8 +26,12 @@ export class SignInLinks {
   /** @returns 256 random bits, to be told to one person; `expiresOn` is ISO 8601. */
   make(tokenId: TokenId): SignInLink {
     const text = randomBytes(32).toString('base64url')
-    this.#links.set(hashOf(text), { tokenId, untilMs: this.#clock.monotonicMs() + linkDurationMsMax })
-    if (this.#links.size > linksMax) this.#links.delete(this.#links.keys().next().value!)
+    const now = this.#clock.monotonicMs()
+    for (const [hash, { untilMs }] of this.#links) if (untilMs <= now) this.#links.delete(hash)
+    const ofToken = [...this.#links].filter(([, link]) => link.tokenId === tokenId)
+    if (ofToken.length >= linksPerTokenMax) this.#links.delete(ofToken[0]![0])
+    else if (this.#links.size >= linksMax) this.#links.delete(this.#links.keys().next().value!)
+    this.#links.set(hashOf(text), { tokenId, untilMs: now + linkDurationMsMax })
     return { once: new Secret(text), expiresOn: new Date(this.#clock.now() + linkDurationMsMax).toISOString() }
   }
 
