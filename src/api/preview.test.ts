@@ -8,7 +8,7 @@ import { InProcessBus } from '../bus/in-process-bus.ts'
 import type { LiveInputId } from '../model/id.ts'
 import { previewSubject } from '../model/preview.ts'
 import type { WireCreatedToken } from './account-schemas.ts'
-import { previewsMax, previewsPerInputMax } from './preview-limits.ts'
+import { previewsMax, previewsPerAccountMax, previewsPerInputMax } from './preview-limits.ts'
 import type { ApiOptions } from './server.ts'
 
 const bearer = (text: string) => ({ authorization: `Bearer ${text}` })
@@ -167,7 +167,9 @@ test('two accounts cannot see each other’s picture', { timeout: 30_000 }, asyn
   assert.equal(sinks.length, 0)
 })
 
-test('a few watch one live input, some more in all; who leaves makes room', { timeout: 30_000 }, async (t) => {
+test('a few watch one live input, some more in an account and in all; who leaves makes room', {
+  timeout: 30_000,
+}, async (t) => {
   const server = await stage(t)
   const input = await newInput(server)
   const { sinks } = server.goLive(input)
@@ -182,20 +184,27 @@ test('a few watch one live input, some more in all; who leaves makes room', { ti
   viewers[0] = await server.watch(input)
   assert.equal(viewers[0].answer.statusCode, 200)
 
-  while (viewers.length < previewsMax) {
-    const another = await newInput(server)
-    server.goLive(another)
-    for (let count = 0; count < previewsPerInputMax; count++) viewers.push(await server.watch(another))
+  const newAccount = async (name: string) => {
+    const { id } = await server.result<{ id: string }>('POST', '/client/v4/accounts', { name })
+    return id
   }
+  const watchAnother = async (of: string) => {
+    const another = await newInput(server, of)
+    server.goLive(another)
+    return server.watch(another, { account: of })
+  }
+  const second = await newAccount('Second')
+  while (viewers.length < previewsPerAccountMax) viewers.push(await watchAnother(account))
+  assert.equal((await watchAnother(account)).answer.statusCode, 429)
+  // Another account still has its places.
+  while (viewers.length < previewsMax) viewers.push(await watchAnother(second))
   assert.ok(viewers.every(({ answer }) => answer.statusCode === 200))
-  const last = await newInput(server)
-  server.goLive(last)
-  assert.equal((await server.watch(last)).answer.statusCode, 429)
+  assert.equal((await watchAnother(await newAccount('Third'))).answer.statusCode, 429)
   // What was refused, or nothing was live for, holds no place.
   viewers.pop()!.leave()
   for (let count = 0; count < 3; count++) {
-    const empty = await newInput(server)
-    const tried = await server.watch(empty)
+    const empty = await newInput(server, second)
+    const tried = await server.watch(empty, { account: second })
     assert.ok(tried.answer.statusCode === 404 || tried.answer.statusCode === 429)
   }
 })

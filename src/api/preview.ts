@@ -4,10 +4,10 @@ import { z } from 'zod'
 import type { Bus } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
 import { isCoded } from '../errors.ts'
-import type { LiveInputId } from '../model/id.ts'
+import type { AccountId, LiveInputId } from '../model/id.ts'
 import { previewSubject } from '../model/preview.ts'
 import { notFound, refused, tooMuch } from './envelope.ts'
-import { previewsMax, previewsPerInputMax } from './preview-limits.ts'
+import { previewsMax, previewsPerAccountMax, previewsPerInputMax } from './preview-limits.ts'
 import type { Projection } from './projection.ts'
 import type { AccountRoutes } from './routes.ts'
 import { inputParams } from './schemas.ts'
@@ -44,15 +44,24 @@ const schema = { params: inputParams, response: { 200: flv } }
 
 /** Who watches: counted, and ended with the API. Owned by it. */
 export class Previews {
-  readonly #viewers = new Map<AbortController, LiveInputId>()
+  readonly #viewers = new Map<AbortController, { readonly account: AccountId; readonly input: LiveInputId }>()
 
   /** @throws Refusal 11429. The place is given back by `leave`. */
-  enter(input: LiveInputId): AbortController {
+  enter(account: AccountId, input: LiveInputId): AbortController {
     let ofInput = 0
-    for (const other of this.#viewers.values()) if (other === input) ofInput++
+    let ofAccount = 0
+    for (const other of this.#viewers.values()) {
+      if (other.input === input) ofInput++
+      if (other.account === account) ofAccount++
+    }
     if (ofInput >= previewsPerInputMax)
       throw tooMuch(
         `${previewsPerInputMax} people watch this live input already, the most at once. Close one of their previews.`,
+        retryAfterSeconds,
+      )
+    if (ofAccount >= previewsPerAccountMax)
+      throw tooMuch(
+        `${previewsPerAccountMax} previews of this account are open already, the most at once. Close one of them.`,
         retryAfterSeconds,
       )
     if (this.#viewers.size >= previewsMax)
@@ -61,7 +70,7 @@ export class Previews {
         retryAfterSeconds,
       )
     const leaving = new AbortController()
-    this.#viewers.set(leaving, input)
+    this.#viewers.set(leaving, { account, input })
     return leaving
   }
 
@@ -87,7 +96,7 @@ export function addPreviewRoutes(routes: AccountRoutes, { projection, bus, clock
     async ({ params: { account_id, input_id }, principal, method }, reply): Promise<never> => {
       if (projection.find(account_id, input_id) === undefined) throw notFound('live input', input_id)
       if (method === 'HEAD') return reply.type('video/x-flv').send('') as never
-      const viewer = previews.enter(input_id)
+      const viewer = previews.enter(account_id, input_id)
       const { signal } = viewer
       const response = reply.raw
       response.once('close', () => previews.leave(viewer))
