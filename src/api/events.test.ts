@@ -8,12 +8,14 @@ import { figuresSubject, type InputFigures, inputStateSubject } from '../model/s
 type SentEvent = { readonly id?: string; readonly event: string; readonly data: Record<string, unknown> }
 
 const eventsPath = `/client/v4/accounts/${account}/stream/events`
+const eventsRoute = '/client/v4/accounts/:account_id/stream/events'
 const stranger = 'e'.repeat(32) as AccountId
 
 /** One program that listens, until it is disposed of. */
 class Listener implements Disposable {
   readonly #response: IncomingMessage
   readonly #events: SentEvent[] = []
+  readonly #names: string[] = []
   #text = ''
   #wake = () => {}
   readonly ended: Promise<void>
@@ -26,11 +28,17 @@ class Listener implements Disposable {
       this.#text = parts.pop() ?? ''
       for (const part of parts) {
         const fields = Object.fromEntries(part.split('\n').map((line) => line.split(/: ?(.*)/s).slice(0, 2)))
-        if (fields['event'] !== undefined)
-          this.#events.push({ ...fields, data: JSON.parse(fields['data']) } as unknown as SentEvent)
+        if (fields['event'] === undefined) continue
+        this.#names.push(fields['event'])
+        this.#events.push({ ...fields, data: JSON.parse(fields['data']) } as unknown as SentEvent)
       }
       this.#wake()
     })
+  }
+
+  /** So far; of those that `next` has returned or passed over, too. */
+  seen(name: string): number {
+    return this.#names.filter((each) => each === name).length
   }
 
   get headers() {
@@ -139,6 +147,29 @@ test('who comes back is told what was missed, and who cannot be is told to list 
   }
 })
 
+test('a busy account takes nothing of what is remembered from a quiet one, whose own thousand are a bound', async () => {
+  await using server = await listening()
+  let lastId = ''
+  {
+    using listener = await listen(server.port)
+    await listener.next('reset')
+    become(server, 'connected')
+    lastId = (await listener.next('input.status')).id ?? ''
+  }
+  become(server, 'disconnected')
+  for (let account = 0; account < 11; account++)
+    for (let count = 0; count < 1_000; count++)
+      become(server, 'connected', account.toString(16).padStart(32, '0') as AccountId)
+  {
+    using back = await listen(server.port, '', { 'last-event-id': lastId })
+    assert.equal(stateOf(await back.next('input.status')), 'disconnected')
+    assert.equal(back.seen('reset'), 0)
+  }
+  for (let count = 0; count < 1_000; count++) become(server, 'connected')
+  using late = await listen(server.port, '', { 'last-event-id': lastId })
+  await late.next('reset')
+})
+
 test('figures are of the live inputs that are named, else totals; never of another account', async () => {
   await using server = await listening()
   const [mine, other] = ['a'.repeat(32), 'b'.repeat(32)]
@@ -174,6 +205,11 @@ test('who listens is let go when the token is revoked', async () => {
   await listener.next('reset')
   assert.equal((await server.call('DELETE', `${tokens}/${made.id}`)).status, 200)
   await listener.ended
+  const isLogged = () => server.accessLog.some(({ fields }) => 'route' in fields && fields.route === eventsRoute)
+  while (!isLogged()) await new Promise(setImmediate)
+  const { body } = await server.api.inject({ method: 'GET', url: '/metrics' })
+  assert.match(body, /http_request_seconds_count\{/)
+  assert.ok(!body.includes(`route="${eventsRoute}"`), 'how long somebody has listened is no latency')
 })
 
 test('the end of the server ends those who listen, and waits for none of them', async () => {

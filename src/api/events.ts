@@ -5,8 +5,10 @@ import type { AccountId } from '../model/id.ts'
 import type { InputFigures } from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
-/** Events that can be told again to a listener that comes back: some minutes of a busy account. */
-const rememberedMax = 1_000
+/** Events of an account that can be told again to a listener that comes back: some minutes of a busy one. */
+const rememberedPerAccountMax = 1_000
+/** Of all accounts, some kilobytes each. Who has most gives way first: a busy account takes nothing from a quiet one. */
+const rememberedMax = 10_000
 /** Proxies close what is silent for a minute. */
 const heartbeatMs = 15_000
 const figuresMs = 1_000
@@ -20,12 +22,23 @@ const freshMs = 5_000
  */
 const listLagMs = 3_000
 
+const streamHeaders: OutgoingHttpHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store, no-transform',
+  'x-accel-buffering': 'no',
+}
+
 type StateEvent = {
   readonly sequence: number
   readonly atMs: number
-  readonly accountId: string
   readonly name: string
   readonly message: Plain
+}
+/** What is remembered of one account, the oldest first. Kept when it is empty: it says what cannot be told again. */
+type Remembered = {
+  readonly events: StateEvent[]
+  /** The sequence of the newest event that was let go; 0: none was. */
+  forgotten: number
 }
 type Listener = {
   readonly accountId: AccountId
@@ -52,7 +65,8 @@ export type Listening = Pick<Listener, 'accountId' | 'inputs' | 'response' | 'ma
 export class EventStreams {
   readonly #clock: Clock
   readonly #run: string
-  readonly #events: StateEvent[] = []
+  readonly #remembered = new Map<string, Remembered>()
+  #rememberedCount = 0
   readonly #listeners = new Set<Listener>()
   readonly #figures = new Map<string, { figures: InputFigures; atMs: number }>()
   readonly #stops: Unsubscribe[]
@@ -83,12 +97,10 @@ export class EventStreams {
 
   /** Takes over a response: from now on it is written by this class, and ended by the client, a limit, or `close()`. */
   listen({ accountId, inputs, response, mayListen, lastEventId, headers }: Listening): void {
-    response.writeHead(200, {
-      ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store, no-transform',
-      'x-accel-buffering': 'no',
-    })
+    // One by one: whoever logs and measures the response can read only what was set so.
+    for (const [name, value] of Object.entries({ ...headers, ...streamHeaders }))
+      if (value !== undefined) response.setHeader(name, value)
+    response.writeHead(200)
     if (this.#isClosed) {
       response.end()
       return
@@ -112,24 +124,51 @@ export class EventStreams {
 
   #resume(listener: Listener, lastEventId: string | undefined): void {
     const [, run, number] = /^(.+)-(\d{1,15})$/.exec(lastEventId ?? '') ?? []
-    const oldest = this.#events[0]?.sequence ?? this.#sequence + 1
-    const isKnown = run === this.#run && Number(number) >= oldest - 1 && Number(number) <= this.#sequence
+    const { events, forgotten } = this.#rememberedOf(listener.accountId)
+    const isKnown = run === this.#run && Number(number) >= forgotten && Number(number) <= this.#sequence
     if (!isKnown) this.#write(listener, `id: ${this.#run}-${this.#sequence}\nevent: reset\ndata: {}\n\n`)
     const since = this.#clock.monotonicMs() - listLagMs
-    for (const event of this.#events)
+    for (const event of events)
       if (isKnown ? event.sequence > Number(number) : event.atMs >= since) this.#tell(listener, event)
   }
 
   #happened(name: string, message: Plain): void {
     const { accountId } = message as { accountId: string }
-    const event = { sequence: ++this.#sequence, atMs: this.#clock.monotonicMs(), accountId, name, message }
-    this.#events.push(event)
-    if (this.#events.length > rememberedMax) this.#events.shift()
-    for (const listener of this.#listeners) this.#tell(listener, event)
+    const event = { sequence: ++this.#sequence, atMs: this.#clock.monotonicMs(), name, message }
+    this.#remember(accountId, event)
+    for (const listener of this.#listeners) if (listener.accountId === accountId) this.#tell(listener, event)
   }
 
-  #tell(listener: Listener, { sequence, accountId, name, message }: StateEvent): void {
-    if (accountId !== listener.accountId || !this.#mayStay(listener)) return
+  #remember(accountId: string, event: StateEvent): void {
+    const ofAccount = this.#rememberedOf(accountId)
+    ofAccount.events.push(event)
+    this.#rememberedCount++
+    if (ofAccount.events.length > rememberedPerAccountMax) this.#forgetOldest(ofAccount)
+    if (this.#rememberedCount > rememberedMax) {
+      let most = ofAccount
+      for (const other of this.#remembered.values()) if (other.events.length > most.events.length) most = other
+      this.#forgetOldest(most)
+    }
+  }
+
+  #forgetOldest(ofAccount: Remembered): void {
+    const event = ofAccount.events.shift()
+    if (event === undefined) return
+    ofAccount.forgotten = event.sequence
+    this.#rememberedCount--
+  }
+
+  /** Accounts are bounded where they are made, and so is this. */
+  #rememberedOf(accountId: string): Remembered {
+    const known = this.#remembered.get(accountId)
+    if (known !== undefined) return known
+    const anew = { events: [], forgotten: 0 }
+    this.#remembered.set(accountId, anew)
+    return anew
+  }
+
+  #tell(listener: Listener, { sequence, name, message }: StateEvent): void {
+    if (!this.#mayStay(listener)) return
     this.#write(listener, `id: ${this.#run}-${sequence}\nevent: ${name}\ndata: ${JSON.stringify(message)}\n\n`)
   }
 
