@@ -44,7 +44,7 @@ export type Started = {
   readonly accountId: AccountId
   /** Made at this start, to be shown this once. */
   readonly newToken: Secret | undefined
-  /** Signs a browser in once, below the address of HTTP: made with the token, to be shown with it. */
+  /** Signs a browser in once, below the address of HTTP: made at the first start, and with a new token, to be shown with it. */
   readonly signInPath: Secret | undefined
   /** Where it can be read later; undefined when the person set API_TOKEN. */
   readonly tokenFile: string | undefined
@@ -85,7 +85,7 @@ export async function startApp(config: Config, log: Log, overrides: AppOverrides
 
 async function build(config: Config, log: Log, overrides: AppOverrides, opened: AsyncDisposableStack): Promise<App> {
   const clock = systemClock
-  const { dataDir, store, cipher } = await openData(config, log, opened)
+  const { dataDir, store, cipher, isNew } = await openData(config, log, opened)
   const { token, created } = await loadApiToken(dataDir, config.apiToken)
   const accountId = await loadAccountId(dataDir, config.accountId)
   // Each run of a server has an epoch of its own: a status of an earlier one is over. The file's lock makes this the only run.
@@ -212,7 +212,8 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     rtmpsUrl: addresses().rtmpsUrl,
     accountId,
     newToken: created ? token : undefined,
-    signInPath: created ? api.signInPath() : undefined,
+    // The person who has set API_TOKEN, and has no file with it, is new here as well.
+    signInPath: created || isNew ? api.signInPath() : undefined,
     tokenFile: config.apiToken === undefined ? dataDir.file('api-token') : undefined,
   }
   let closing: Promise<void> | undefined
@@ -232,7 +233,7 @@ async function openData(
   config: Config,
   log: Log,
   opened: AsyncDisposableStack,
-): Promise<{ dataDir: DataDir; store: Store; cipher: SecretBox }> {
+): Promise<{ dataDir: DataDir; store: Store; cipher: SecretBox; isNew: boolean }> {
   const dataDir = await openDataDir(config.dataDir)
   const file = dataDir.file('stream-connect.sqlite')
   const previousKey = await loadPreviousSecretKey(dataDir, config.secretKeyPrevious)
@@ -249,8 +250,8 @@ async function openData(
   })
   opened.defer(() => store.close())
   const cipher = new SecretBox(await loadSecretKey(dataDir, config.secretKey))
-  await checkSecretKey(store, cipher, dataDir)
-  return { dataDir, store, cipher }
+  const isNew = await checkSecretKey(store, cipher, dataDir)
+  return { dataDir, store, cipher, isNew }
 }
 
 /** Nothing happens when the database has the next key already, or is new. @throws CodedError secret_key_wrong, store_full, as the store's opening */
@@ -320,14 +321,17 @@ function limitsOf(config: Config) {
   }
 }
 
-/** A database opens with the key that it was made with, or not at all: half-readable would be worse. */
-async function checkSecretKey(store: Store, cipher: SecretBox, dataDir: DataDir): Promise<void> {
+/**
+ * A database opens with the key that it was made with, or not at all: half-readable would be worse.
+ * @returns whether the database is new
+ */
+async function checkSecretKey(store: Store, cipher: SecretBox, dataDir: DataDir): Promise<boolean> {
   const entry = await store.get(secretKeyCheckKey)
   if (entry === undefined) {
     await store.put(secretKeyCheckKey, sealedCheck(cipher), 'absent')
-    return
+    return true
   }
-  if (opensCheck(cipher, entry.value)) return
+  if (opensCheck(cipher, entry.value)) return false
   throw new CodedError(
     'secret_key_wrong',
     `STREAM_CONNECT_SECRET_KEY (or ${dataDir.file('secret-key')}) is not the key that this database was encrypted with; give the key of that time back, or move ${dataDir.path} away to begin anew.`,

@@ -316,9 +316,11 @@ test('the first start prints a link that signs in once; a command makes another'
   for (const secret of [once!, made!, cookie.split('=')[1]!]) assert.ok(logged.every((line) => !line.includes(secret)))
 })
 
-test('a later start prints no link, and has forgotten who was signed in', { timeout }, async () => {
+test('a first start with API_TOKEN prints a link; a later one prints none, and has forgotten who was signed in', {
+  timeout,
+}, async () => {
   await using server = await startServer()
-  assert.ok(!server.program.output.includes('once='))
+  assert.match(server.program.output, /^ {2}Sign in {4}http\S+\?once=[\w-]{43} /m)
   const signIn = await fetch(`${server.origin}/dashboard/session`, {
     method: 'POST',
     headers: { ...ours, connection: 'close' },
@@ -329,5 +331,6 @@ test('a later start prints no link, and has forgotten who was signed in', { time
     (await fetch(`${server.origin}/dashboard/session`, { headers: { cookie, connection: 'close' } })).status
   assert.equal(await status(), 200)
   await server.restart()
+  assert.ok(!server.program.output.includes('once='))
   assert.equal(await status(), 401)
 })
