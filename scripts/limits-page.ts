@@ -3,13 +3,16 @@ import { type LimitRow, limitRows } from './limits.ts'
 import { markdownTable, printedFrom } from './markdown.ts'
 import { constantsIn } from './source-constants.ts'
 
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+
 /** docs/limits.md: every limit with its value as the code has it, its reason, and the test that reaches it. */
 export function limitsPage(): string {
   const sections = limitRows.map(
     ({ title, rows }) =>
       `## ${title}\n\n${markdownTable(['limit', 'value', 'why', 'test', 'in the code'], rows.map(printRow))}`,
   )
-  return `${printedFrom('scripts/limits.ts and the constants that it names')}
+  return `${printedFrom('scripts/limits.ts, scripts/limits-of-the-api.ts and the constants that they name')}
 # Limits
 
 An ingest port is open to the internet, and a destination is a stranger's server: whatever either of them can make grow has a limit. What
@@ -55,6 +58,7 @@ function numberOf(name: string): number {
 function printValue(value: number, unit: LimitRow['unit']): string {
   switch (unit) {
     case 'ms':
+      if (value >= hourMs) return value % dayMs === 0 ? inDays(value / dayMs) : `${inGroups(value / hourMs)} h`
       return value < 1_000 ? `${value} ms` : `${value / 1_000} s`
     case 's':
       return `${value} s`
@@ -71,6 +75,10 @@ function printValue(value: number, unit: LimitRow['unit']): string {
     default:
       return unit satisfies never
   }
+}
+
+function inDays(days: number): string {
+  return days === 1 ? '24 h' : `${days} days`
 }
 
 function inBytes(value: number): string {

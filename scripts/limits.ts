@@ -1,3 +1,5 @@
+import { apiLimits } from './limits-of-the-api.ts'
+
 /** The table of docs/limits.md. The values are not here: they are read from the code that each row names. */
 
 export type LimitRow = {
@@ -9,6 +11,8 @@ export type LimitRow = {
   /** File, and the beginning of the test's title. */
   readonly test: readonly [file: string, title: string]
 }
+
+export type LimitSection = { readonly title: string; readonly rows: readonly LimitRow[] }
 
 const ingest = 'src/live/ingest-server.ts'
 const door = 'src/live/doorkeeper.ts'
@@ -24,7 +28,6 @@ const url = 'src/destination/destination-url.ts'
 const connectFirst = 'src/destination/connect-first.ts'
 const headers = 'src/live/media-headers.ts'
 const enhanced = 'src/rtmp/enhanced.ts'
-const deliveries = 'src/notify/delivery-queue.ts'
 
 const hostile = 'test/hostile/limits.test.ts'
 const deadlines = [hostile, 'of TLS, handshake, connect, publish and media'] as const
@@ -33,14 +36,13 @@ const connectionTest = 'src/rtmp/connection.test.ts'
 const acceptTest = 'src/rtmp/accept-publish.test.ts'
 const doorTest = 'src/live/doorkeeper.test.ts'
 const failedKeysTest = 'src/live/failed-keys.test.ts'
-const deliveriesTest = 'src/notify/delivery-queue.test.ts'
 const inputTest = 'src/live/input-session.test.ts'
 const floods = [connectionTest, 'floods end the connection, at any pace that no peer needs'] as const
 const amfLimits = ['src/rtmp/amf0.test.ts', 'has limits on depth, values and texts'] as const
 const broken = [acceptTest, 'what breaks the protocol or a limit'] as const
 const delays = [failedKeysTest, 'the first failures are answered at once'] as const
 
-export const limitRows: readonly { readonly title: string; readonly rows: readonly LimitRow[] }[] = [
+export const limitRows: readonly LimitSection[] = [
   {
     title: 'Encoders: deadlines',
     rows: [
@@ -491,6 +493,20 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
         test: ['src/live/delivery.test.ts', 'a peer that used to acknowledge and is silent for 15 s'],
       },
       {
+        limit: 'answers to pings that wait for a destination which does not read',
+        of: 'src/live/output-sender.ts#controlWaitingMax',
+        unit: 'count',
+        why: 'They go between two chunks, and a peer that asks for more takes none.',
+        test: ['src/live/output-sender.test.ts', 'of the answers to pings of a peer that takes none, a hundred wait'],
+      },
+      {
+        limit: 'a try-out of a destination: each step, and all together',
+        of: ['src/live/preflight.ts#stepMs', 'src/live/preflight.ts#totalMs'],
+        unit: 'ms',
+        why: 'A person waits for it; a destination may send us on, each time to one that is slow.',
+        test: ['src/live/preflight.test.ts', 'a try-out ends: each step has 8 s, and all of them together 45'],
+      },
+      {
         limit: "a destination's words that are shown",
         of: 'src/rtmp/refusal.ts#wordsMax',
         unit: 'count',
@@ -520,54 +536,5 @@ export const limitRows: readonly { readonly title: string; readonly rows: readon
       },
     ],
   },
-  {
-    title: 'Webhooks and the API',
-    rows: [
-      {
-        limit: 'answer of a webhook receiver',
-        of: 'src/notify/post.ts#postDeadlineMs',
-        unit: 'ms',
-        why: 'Who does not answer in time has failed.',
-        test: ['src/notify/post.test.ts', 'who does not answer in time has failed'],
-      },
-      {
-        limit: "bytes of a receiver's answer that are read",
-        of: 'src/notify/post.ts#answerBytesMax',
-        unit: 'bytes',
-        why: 'Only its status matters.',
-        test: ['src/notify/post.test.ts', 'an answer without end is not read to its end'],
-      },
-      {
-        limit: 'deliveries under way at once: of the server, of an account, to a destination',
-        of: [`${deliveries}#atOnceMax`, `${deliveries}#atOnceOfAccountMax`, `${deliveries}#atOnceOfDestinationMax`],
-        unit: 'count',
-        why: 'A receiver that hangs takes each for ten seconds, and must not take those of other receivers and accounts.',
-        test: [deliveriesTest, 'an account whose receivers all hang has a quarter of what may be under way'],
-      },
-      {
-        limit: 'body of a request',
-        of: 'src/api/server.ts#bodyBytesMax',
-        unit: 'bytes',
-        why: 'It is not read before it is known who sends it.',
-        test: ['src/api/server.test.ts', 'an upload that is too large gets its answer, however large it is'],
-      },
-      {
-        limit: 'levels of a JSON body',
-        of: 'src/api/json-body.ts#nestingMax',
-        unit: 'count',
-        why: 'Ours have three.',
-        test: [
-          'src/api/json-body.test.ts',
-          'reads what JSON.parse reads, but for the names and depths that are refused',
-        ],
-      },
-      {
-        limit: 'requests of a token, or of an address without one, in five minutes',
-        of: 'setting#RATE_LIMIT',
-        unit: 'count',
-        why: "Cloudflare's own limit.",
-        test: ['src/api/rate-limit.test.ts', 'every answer says how many requests are left'],
-      },
-    ],
-  },
+  ...apiLimits,
 ]

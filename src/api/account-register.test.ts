@@ -270,6 +270,28 @@ test('a key, which never expires and may do all, is made by nobody who may do le
   assert.equal((await ask(whole, { email })).status, 200)
 })
 
+test('one token more than an account may have, and one account more than a server, are refused', async () => {
+  const store = new MemoryStore()
+  const put = (key: string, value: object) => store.put(key, JSON.stringify({ version: 1, ...value }), 'absent')
+  const id = (number: number) => number.toString(16).padStart(32, '0')
+  const created = '2026-01-02T03:04:05.678Z'
+  for (let number = 1; number < 10_000; number++)
+    await put(`account.${id(number)}`, { id: id(number), name: 'x', created })
+  for (let number = 1; number < 1_000; number++)
+    await put(`token.${id(number)}`, {
+      ...{ id: id(number), kind: 'token', name: 'x', account: first, scopes: read, created },
+      hash: hashOfToken(`${number}`),
+    })
+  await using server = await startApi({ store })
+  await create(server, { scopes: read })
+  const token = await server.call('POST', tokensOf(first), { name: 'x', scopes: read })
+  assert.deepEqual(outcome(token), [400, 10005])
+  assert.match(token.body.errors[0]!.message, /^There are 1000 tokens already.*Revoke some/)
+  const second: WireAccount = await server.result('POST', accountsPath, { name: 'the last' })
+  await create(server, { scopes: read }, second.id)
+  assert.deepEqual(outcome(await server.call('POST', accountsPath, { name: 'x' })), [400, 10005])
+})
+
 test('who manages one account sees and revokes its tokens, and no others', async () => {
   await using server = await startApi()
   const second: WireAccount = await server.result('POST', accountsPath, { name: 'Second' })

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
-import { get, type IncomingMessage } from 'node:http'
+import { get, IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
-import { type ApiFixture, account, inputsPath, startApi, token } from '../../test/support/api-fixture.ts'
+import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
+import { MemoryBus } from '../../test/support/memory-bus.ts'
 import type { AccountId, LiveInputId } from '../model/id.ts'
 import { figuresSubject, type InputFigures, inputStateSubject } from '../model/status.ts'
+import { EventStreams } from './events.ts'
 
 type SentEvent = { readonly id?: string; readonly event: string; readonly data: Record<string, unknown> }
 
@@ -238,6 +241,23 @@ test('HEAD has no body and no end to wait for, other methods are refused, and so
     const { status, body } = await server.call('GET', `${eventsPath}?inputs=${inputs}`)
     assert.deepEqual([status, body.errors[0]?.source?.pointer], [400, '/inputs'], inputs)
   }
+})
+
+test('a listener that does not read is let go', () => {
+  const clock = new ManualClock()
+  const bus = new MemoryBus()
+  const streams = new EventStreams(bus, clock, 'run')
+  // Nobody takes what is written to it.
+  const response = new ServerResponse(new IncomingMessage(new Socket()))
+  const who = { accountId: account, inputs: new Set<string>(), mayListen: () => true }
+  streams.listen({ ...who, response, lastEventId: undefined, headers: {} })
+  while (!response.destroyed) {
+    assert.ok(response.writableLength < 2 * 1024 * 1024, 'all is kept in memory, without end')
+    clock.advance(1_000)
+  }
+  assert.ok(response.writableLength > 1024 * 1024)
+  assert.equal(streams.countOf(account), 0)
+  streams.close()
 })
 
 test('an account has a hundred listeners at most', async () => {

@@ -263,6 +263,25 @@ test('a slow crowd does not keep others out', { timeout }, async () => {
   for (const socket of crowd) socket.destroy()
 })
 
+test('beyond so many connections of a listener a new one is closed; who leaves makes room', { timeout }, async () => {
+  await using server = await startApi({ connectionsMax: 3 })
+  const port = await open(server)
+  const answer = async (socket: Socket) => {
+    socket.write('GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n')
+    return String((await once(socket, 'data'))[0])
+  }
+  const within = await Promise.all([dial(port), dial(port), dial(port)])
+  for (const socket of within) assert.deepEqual(statusesOf(await answer(socket)), [200])
+  assert.equal(await readAll(await dial(port)), '')
+  within[0]!.destroy()
+  for (;;) {
+    // The server may not have seen yet that one has left.
+    const status = statusesOf(await say(port, 'GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'))[0]
+    if (status === 200) break
+    assert.equal(status, undefined)
+  }
+})
+
 test('who does not read what was asked for is cut, and holds no more than a little of it', { timeout }, async () => {
   await using server = await startApi({ deadlines: { ...fast, unreadMs: 300 } })
   const meta = { text: 'x'.repeat(15_000) }

@@ -18,7 +18,7 @@ export const keepAliveMs = 72_000
 /** Tokens and cookies need one; Node's own. */
 const headerBytesMax = 16 * 1024
 /** Of one listener. Far more than people and programs have open; what a flood can hold stays below what a process may open. */
-const connectionsMax = 4_000
+export const connectionsMax = 4_000
 const checkedEveryMs = 1_000
 
 /** Of both listeners. The parser is the strict one, whatever NODE_OPTIONS says. */
@@ -38,8 +38,8 @@ export function httpOptions({ headersMs, requestMs }: HttpDeadlines): ServerOpti
 /** What cannot be said when a listener is made. */
 export function limitConnections(
   server: Pick<Server, 'maxConnections' | 'setTimeout'>,
-  deadlines: HttpDeadlines,
+  { unreadMs, connections }: { readonly unreadMs: number; readonly connections: number },
 ): void {
-  server.maxConnections = connectionsMax
-  server.setTimeout(deadlines.unreadMs)
+  server.maxConnections = connections
+  server.setTimeout(unreadMs)
 }

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import Cloudflare, { RateLimitError } from 'cloudflare'
+import { fastify } from 'fastify'
 import { type ApiFixture, account, inputsPath, startApi, token } from '../../test/support/api-fixture.ts'
+import type { Doors } from './auth.ts'
+import { limitRate } from './rate-limit.ts'
+import type { HttpRoutes } from './routes.ts'
 
 const limits = { liveInputsMax: 1000, outputsMax: 50, resumeSecondsMax: 15 }
 
@@ -75,6 +79,21 @@ test('X-Forwarded-For is believed of the proxies that are trusted, and of nobody
   await using open = await limited(1)
   assert.equal((await from(open, '203.0.113.1')).status, 403)
   assert.equal((await from(open, '203.0.113.2')).status, 429)
+})
+
+test('so many addresses are counted at once; the one that was seen longest ago is forgotten', async () => {
+  const nobody = { accounts: { principalOfToken: () => undefined, principalOfKey: () => undefined } }
+  const app = fastify({ trustProxy: true })
+  await limitRate(app as unknown as HttpRoutes, 9, nobody as unknown as Doors, 3)
+  app.get('/', () => '')
+  const left = async (address: number) => {
+    const { headers } = await app.inject({ url: '/', headers: { 'x-forwarded-for': `203.0.113.${address}` } })
+    return Number(/r=(\d)/.exec(String(headers['ratelimit']))?.[1])
+  }
+  const seen: number[] = []
+  for (const address of [1, 1, 2, 3, 1, 4, 5, 1, 2]) seen.push(await left(address))
+  assert.deepEqual(seen, [8, 7, 8, 8, 6, 8, 8, 5, 8])
+  await app.close()
 })
 
 test('the SDK meets its typed error and is told how long to wait', async () => {

@@ -20,10 +20,16 @@ const sessionRequestsMax = 12_000
  *
  * Registered before the routes and before what authenticates for them.
  * @param limit requests per window; 0 turns it off.
+ * @param remembered how many tokens, and how many addresses, are counted at once: fewer for tests.
  */
-export async function limitRate(routes: HttpRoutes, limit: number, doors: Doors): Promise<void> {
+export async function limitRate(
+  routes: HttpRoutes,
+  limit: number,
+  doors: Doors,
+  remembered = countedMax,
+): Promise<void> {
   if (limit === 0) return
-  const options = { max: limit, timeWindow: windowSeconds * 1000, cache: countedMax }
+  const options = { max: limit, timeWindow: windowSeconds * 1000, cache: remembered }
   await routes.register(rateLimit, { global: false, ...options })
   const countToken = routes.createRateLimit({
     ...options,

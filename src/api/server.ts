@@ -30,7 +30,14 @@ import { Deadline, DeadlinePassed, storeDeadlineMs } from './deadline.ts'
 import { failure, invalid, invalidBecause, jsonPointer, noRoute, Refusal, refused } from './envelope.ts'
 import { EventStreams } from './events.ts'
 import { LatestFigures } from './figures.ts'
-import { type HttpDeadlines, httpDeadlines, httpOptions, keepAliveMs, limitConnections } from './http-limits.ts'
+import {
+  connectionsMax,
+  type HttpDeadlines,
+  httpDeadlines,
+  httpOptions,
+  keepAliveMs,
+  limitConnections,
+} from './http-limits.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { parseJsonBody } from './json-body.ts'
 import type { ApiLog } from './log.ts'
@@ -78,6 +85,8 @@ export type ApiOptions = {
   readonly random?: () => number
   /** How long clients may take: shorter for tests. */
   readonly deadlines?: HttpDeadlines
+  /** Of one listener: fewer for tests. */
+  readonly connectionsMax?: number
   /** Where the dashboard was built; absent: there is none. */
   readonly dashboardFolder?: string
   /** What the dashboard shows of the server around the API. */
@@ -115,6 +124,7 @@ const closeMsMax = 2_000
 /** Resolves when everything that the store holds can be read. @throws Refusal 11503 when the store does not answer in time. */
 export async function createApi(options: ApiOptions): Promise<Api> {
   const { store, bus, cipher, clock, log, limits, deadlines = httpDeadlines } = options
+  const ofListener = { unreadMs: deadlines.unreadMs, connections: options.connectionsMax ?? connectionsMax }
   const ending = new AbortController()
   const projection = new Projection({ store, cipher, clock, log, ownerIsAlive: options.ownerIsAlive })
   const register = new AccountRegister({ store, clock, log, first: options.first })
@@ -240,7 +250,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     limits,
   })
   await app.ready()
-  limitConnections(app.server, deadlines)
+  limitConnections(app.server, ofListener)
   brokenRequests.watch(app.server)
 
   const tlsServers: HttpsServer[] = []
@@ -254,7 +264,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         { ...tls, ...httpOptions(deadlines), handshakeTimeout: deadlines.headersMs },
         app.routing,
       )
-      limitConnections(server, deadlines)
+      limitConnections(server, ofListener)
       server.on('clientError', brokenRequests.answer)
       brokenRequests.watch(server)
       await new Promise<void>((resolve, reject) => {

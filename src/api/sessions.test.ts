@@ -5,13 +5,13 @@ import { request } from 'node:https'
 import { test } from 'node:test'
 import { generate } from 'selfsigned'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
-import type { LiveInputId } from '../model/id.ts'
+import type { LiveInputId, TokenId } from '../model/id.ts'
 import { inputStateSubject } from '../model/status.ts'
 import { firstTokenId } from './account-register.ts'
 import type { WireCreatedToken } from './account-schemas.ts'
 import type { DashboardSession } from './dashboard-types.ts'
 import { SignInAttempts } from './session-attempts.ts'
-import { sessionDurationMsMax, sessionIdleMsMax } from './sessions.ts'
+import { Sessions, sessionDurationMsMax, sessionIdleMsMax } from './sessions.ts'
 
 const sessionPath = '/dashboard/session'
 const tokensPath = `/client/v4/accounts/${account}/tokens`
@@ -308,6 +308,17 @@ test('a token has at most 50 sessions: the one that was used longest ago makes r
   const another = await signIn(server)
   assert.ok((await isIn(cookies[0]!)) && (await isIn(another)) && (await isIn(neighbour)))
   assert.ok(!(await isIn(cookies[1]!)))
+})
+
+test('there are a thousand sessions in all: the one that was used longest ago makes room', () => {
+  const principalOf = (id: string) => ({ id: id as TokenId, name: 'somebody', mayUse: () => true })
+  const sessions = new Sessions({ principalOf }, new ManualClock())
+  const texts = Array.from({ length: 1_000 }, (_, index) => sessions.begin(principalOf(`${index}`)).reveal())
+  assert.ok(sessions.principalOf(texts[0]!))
+  sessions.begin(principalOf('one more'))
+  assert.equal(sessions.count, 1_000)
+  assert.equal(sessions.principalOf(texts[1]!), undefined)
+  assert.ok(sessions.principalOf(texts[0]!))
 })
 
 test('after some attempts that failed an address waits longer and longer, and others do not', async () => {

@@ -26,12 +26,12 @@ type Session = {
  * outlive its token: with each use the register is asked anew. In memory alone: a restart signs everybody out.
  */
 export class Sessions {
-  readonly #register: AccountRegister
+  readonly #register: Pick<AccountRegister, 'principalOf'>
   readonly #clock: Clock
   /** By the SHA-256 of what the cookie holds; the one that was used longest ago comes first. */
   readonly #sessions = new Map<string, Session>()
 
-  constructor(register: AccountRegister, clock: Clock) {
+  constructor(register: Pick<AccountRegister, 'principalOf'>, clock: Clock) {
     this.#register = register
     this.#clock = clock
   }
