@@ -63,6 +63,8 @@ export function addUserRoutes(routes: HttpRoutes, register: AccountRegister): vo
   )
 }
 
+const readingMethods: ReadonlySet<string> = new Set(['GET', 'HEAD'])
+
 /** Who asks, for the routes above: each is for whoever has a token, unless its `right` says that it takes one in all accounts. */
 export function authenticateUser(routes: HttpRoutes, doors: Doors): void {
   routes.addHook('onRequest', async (request) => {
@@ -71,7 +73,8 @@ export function authenticateUser(routes: HttpRoutes, doors: Doors): void {
       request.principal = authenticate(request, doors)
     } catch (error) {
       // Cloudflare has a code of its own where the token itself is what is asked about.
-      if (request.routeOptions.url?.endsWith('/tokens/verify') && error instanceof Refusal && error.status === 403)
+      const isVerify = request.routeOptions.url?.endsWith('/tokens/verify') && readingMethods.has(request.method)
+      if (isVerify && error instanceof Refusal && error.status === 403)
         throw new Refusal(401, [{ code: 1000, message: 'Invalid API Token' }])
       throw error
     }
