@@ -38,6 +38,46 @@ const busyWaitMs = 5_000
 /** Result codes of SQLite (https://sqlite.org/rescode.html); the low byte is the primary code. */
 export const sqliteCodes = { busy: 5, corrupt: 11, full: 13, notADatabase: 26 } as const
 
+/** Extended codes of writes that failed for what the system said: SQLite takes ENOSPC for a full disk, and hides EDQUOT among these. */
+const failedWrites: ReadonlySet<number> = new Set([
+  778, // SQLITE_IOERR_WRITE
+  1034, // SQLITE_IOERR_FSYNC
+  4874, // SQLITE_IOERR_SHMSIZE
+])
+/** Of a system that has no room, or none for this user (a quota). */
+const noRoom: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+/** More than the longest document takes up, in the log and in the database. */
+const probeBytes = 1024 * 1024
+
+/**
+ * Whether a change failed because there is no room. SQLite does not say why a write failed, and a broken disk must not count as a full one:
+ * so it is tried.
+ * @param probe writes as much as a change may take up. @throws the system's error
+ */
+export function isFull(error: unknown, probe: () => void): boolean {
+  if (sqliteCodeOf(error) === sqliteCodes.full) return true
+  const extended = error instanceof Error && 'errcode' in error ? Number(error.errcode) : 0
+  if (!failedWrites.has(extended)) return false
+  try {
+    probe()
+    return false
+  } catch (reason) {
+    return reason instanceof Error && 'code' in reason && noRoom.has(reason.code)
+  }
+}
+
+/** The probe of the disk that a database is on. */
+export function probeBeside(file: string): () => void {
+  const path = `${file}.probe`
+  return () => {
+    try {
+      writeFileSync(path, Buffer.alloc(probeBytes), { mode: 0o600, flush: true })
+    } finally {
+      rmSync(path, { force: true })
+    }
+  }
+}
+
 /** @returns the primary result code of an error of SQLite, undefined for any other error. */
 export function sqliteCodeOf(error: unknown): number | undefined {
   const code = error instanceof Error && 'errcode' in error ? error.errcode : undefined
@@ -119,7 +159,7 @@ export function rewriteDocuments(
     wipe(database)
     return changed
   } catch (error) {
-    if (sqliteCodeOf(error) === sqliteCodes.full) throw new CodedError('store_full', undefined, { cause: error })
+    if (isFull(error, probeBeside(file))) throw new CodedError('store_full', undefined, { cause: error })
     throw error
   } finally {
     close()

@@ -22,7 +22,7 @@ import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { waitFor } from '../../test/support/processes.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { type CodedError, isCoded, type StartErrorCode, type StoreErrorCode } from '../errors.ts'
-import { rewriteDocuments } from './sqlite-file.ts'
+import { isFull, probeBeside, rewriteDocuments } from './sqlite-file.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import type { Store, WatchEvent } from './store.ts'
 
@@ -313,6 +313,27 @@ describe('the SQLite store', () => {
       )
       await again.close()
     })
+  })
+
+  it('takes a write that failed for a full disk where the system has no room, and for a broken one elsewhere', () => {
+    const failed = (errcode: number) => Object.assign(new Error('disk I/O error'), { errcode })
+    const told = (code: string) => () => {
+      throw Object.assign(new Error(code), { code })
+    }
+    const mayNotAsk = () => assert.fail('it was not a write')
+    const write = 778
+    assert.equal(isFull(failed(13), mayNotAsk), true)
+    for (const [code, full] of [
+      ['EDQUOT', true],
+      ['ENOSPC', true],
+      ['EIO', false],
+    ] as const)
+      assert.equal(isFull(failed(write), told(code)), full, code)
+    const file = join(root, 'beside')
+    assert.equal(isFull(failed(write), probeBeside(file)), false, 'there is room')
+    assert.ok(!readdirSync(root).some((name) => name.startsWith('beside')))
+    // Reading failed; a document was damaged.
+    for (const errcode of [266, 11]) assert.equal(isFull(failed(errcode), mayNotAsk), false)
   })
 
   it('fails with the cause and goes on when somebody meddles with the database', async () => {

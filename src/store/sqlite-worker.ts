@@ -1,6 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { CodedError, type ErrorCode, sentenceOf } from '../errors.ts'
-import { openDatabaseFile, sqliteCodeOf, sqliteCodes } from './sqlite-file.ts'
+import { isFull, openDatabaseFile, probeBeside } from './sqlite-file.ts'
 import type { Entry, Lease, Revision } from './store.ts'
 
 /**
@@ -65,13 +65,15 @@ if (!isMainThread && parentPort !== null) serve(parentPort, workerData as Worker
 
 function serve(port: NonNullable<typeof parentPort>, { file, pageCountMax }: WorkerOptions): void {
   const tell = (message: FromWorker) => port.postMessage(message)
+  const probe = probeBeside(file)
+  const failure = (error: unknown) => failureOf(error, probe)
   let opened: ReturnType<typeof openDatabaseFile>
   let runGroup: (operations: readonly Operation[]) => Answer[]
   try {
     opened = openDatabaseFile(file, pageCountMax)
-    runGroup = groupRunner(opened.database)
+    runGroup = groupRunner(opened.database, failure)
   } catch (error) {
-    tell({ type: 'refused', failure: failureOf(error) })
+    tell({ type: 'refused', failure: failure(error) })
     return
   }
   port.on('message', (message: ToWorker) => {
@@ -90,7 +92,7 @@ function serve(port: NonNullable<typeof parentPort>, { file, pageCountMax }: Wor
   tell({ type: 'opened' })
 }
 
-function groupRunner(database: ReturnType<typeof openDatabaseFile>['database']) {
+function groupRunner(database: ReturnType<typeof openDatabaseFile>['database'], failure: (error: unknown) => Failure) {
   const select = database.prepare('SELECT key, value, revision FROM documents WHERE key = ?')
   const selectRevision = database.prepare('SELECT revision FROM documents WHERE key = ?')
   const selectAll = database.prepare('SELECT key, value, revision FROM documents ORDER BY key')
@@ -214,7 +216,7 @@ function groupRunner(database: ReturnType<typeof openDatabaseFile>['database']) 
     try {
       return inTransaction(operations)
     } catch (error) {
-      if (operations.length === 1) return [{ failure: failureOf(error) }]
+      if (operations.length === 1) return [{ failure: failure(error) }]
       // The database took the whole group back (a full disk, say). One by one, those that can be done are.
       return operations.flatMap((operation) => runGroup([operation]))
     }
@@ -235,7 +237,7 @@ function conflict({ key, expected }: { key: string; expected: Expected }): Answe
   return { failure: { code: 'revision_conflict', message, cause: undefined } }
 }
 
-function failureOf(error: unknown): Failure {
+function failureOf(error: unknown, probe: () => void): Failure {
   const text = error instanceof Error ? error.message : String(error)
   if (error instanceof CodedError) {
     return {
@@ -244,6 +246,6 @@ function failureOf(error: unknown): Failure {
       cause: error.cause === undefined ? undefined : String(error.cause),
     }
   }
-  const code = sqliteCodeOf(error) === sqliteCodes.full ? 'store_full' : 'store_failed'
+  const code = isFull(error, probe) ? 'store_full' : 'store_failed'
   return { code, message: `${sentenceOf(code)} (${text})`, cause: text }
 }
