@@ -64,6 +64,8 @@ export type AppOverrides = {
   readonly resolve?: Resolve
   /** Media threads that have begun already. */
   readonly spawned?: readonly SpawnedThread[]
+  /** The size in pages of 4,096 bytes at which the database counts as full: for tests, on machines whose disks they cannot fill. */
+  readonly databasePagesMax?: number
 }
 
 /** Built by scripts/build-dashboard.mjs. */
@@ -85,7 +87,7 @@ export async function startApp(config: Config, log: Log, overrides: AppOverrides
 
 async function build(config: Config, log: Log, overrides: AppOverrides, opened: AsyncDisposableStack): Promise<App> {
   const clock = systemClock
-  const { dataDir, store, cipher, isNew } = await openData(config, log, opened)
+  const { dataDir, store, cipher, isNew } = await openData(config, log, opened, overrides)
   const { token, created } = await loadApiToken(dataDir, config.apiToken)
   const accountId = await loadAccountId(dataDir, config.accountId)
   // Each run of a server has an epoch of its own: a status of an earlier one is over. The file's lock makes this the only run.
@@ -233,6 +235,7 @@ async function openData(
   config: Config,
   log: Log,
   opened: AsyncDisposableStack,
+  { databasePagesMax }: AppOverrides = {},
 ): Promise<{ dataDir: DataDir; store: Store; cipher: SecretBox; isNew: boolean }> {
   const dataDir = await openDataDir(config.dataDir)
   const file = dataDir.file('stream-connect.sqlite')
@@ -244,6 +247,7 @@ async function openData(
   const store = await openSqliteStore({
     file,
     clock: systemClock,
+    ...(databasePagesMax !== undefined && { pageCountMax: databasePagesMax }),
     onCrash: (error) =>
       log.error({ err: error }, 'the database thread has ended or cannot be started; it is tried again'),
     onReopened: () => log.info({}, 'the database is open again'),
