@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { FlatPoint } from './flat.ts'
 import { drawFigure, fitLine, type Panel } from './plot.ts'
 import { type Circumstances, type FlatFile, median, readResults, resultPath, type WorkResult } from './results.ts'
-import { capacityTable, microTable, percent, systemCallsTable, table, workTable } from './tables.ts'
+import { apiTable, capacityTable, microTable, percent, systemCallsTable, table, workTable } from './tables.ts'
 
 /**
  * npm run bench:report
@@ -20,6 +20,7 @@ const works = readResults('works')
 const flat = readResults('flat')
 const micro = readResults('micro')
 const calls = readResults('calls')
+const api = readResults('api')
 const sections: Record<string, string> = {}
 const first = works?.capacity ?? Object.values(works?.works ?? {})[0] ?? flat ?? micro
 if (first !== undefined) sections['machine'] = `Machine and versions, where nothing else is said: ${placeOf(first)}.`
@@ -46,6 +47,12 @@ if (calls !== undefined)
     .map((one) => [`${one.work.id}: ${one.work.title}`, systemCallsTable(one.peers), describe(one)].join('\n\n'))
     .join('\n\n')
 if (micro !== undefined) sections['micro'] = `${microTable(micro.results)}\n\n${describe(micro)}`
+if (api !== undefined)
+  sections['api'] = [
+    `${inGroups(api.inputs)} live inputs with ${api.outputsOfInput} outputs each, read at the start in ${(api.startMs / 1000).toFixed(1)} s; ${inGroups(api.calls)} calls of each kind, one after the other.`,
+    apiTable(api.results),
+    describe(api),
+  ].join('\n\n')
 
 let text = readFileSync(document, 'utf8')
 for (const [name, content] of Object.entries(sections)) {
@@ -182,4 +189,8 @@ function figureOf(points: readonly FlatPoint[], name: string, xOf: (point: FlatP
     says: ({ offset, slope }) => `${(slope * 1e3).toFixed(0)} KB per ${one}, and ${offset.toFixed(0)} MB`,
   }
   return drawFigure([cpu, memory])
+}
+
+function inGroups(count: number): string {
+  return count.toLocaleString('en')
 }

@@ -38,7 +38,24 @@ export type CallsFile = {
     Record<string, Circumstances & { readonly work: Work; readonly peers: readonly SystemCalls[] }>
   >
 }
-export type ResultFiles = { works: WorksFile; flat: FlatFile; micro: MicroFile; calls: CallsFile }
+/** Durations of API calls over a socket. */
+export type ApiFile = Circumstances & {
+  readonly inputs: number
+  readonly outputsOfInput: number
+  readonly calls: number
+  /** Until all that is stored has been read. */
+  readonly startMs: number
+  readonly results: readonly ApiResult[]
+}
+export type ApiResult = {
+  readonly call: string
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** What p99 is to stay below. */
+  readonly targetMs?: number
+}
+export type ResultFiles = { works: WorksFile; flat: FlatFile; micro: MicroFile; calls: CallsFile; api: ApiFile }
 
 const folder = fileURLToPath(new URL('../docs/performance/', import.meta.url))
 

@@ -1,7 +1,7 @@
 import type { Capacity } from './capacity.ts'
 import type { Measurement } from './measure.ts'
 import type { MicroResult } from './micro.ts'
-import { median, type WorkResult } from './results.ts'
+import { type ApiResult, median, type WorkResult } from './results.ts'
 import { callGroups, type SystemCalls } from './system-calls.ts'
 
 /** Results as Markdown tables whose columns are aligned, so that they can be read on a terminal, too. */
@@ -145,6 +145,17 @@ export function microTable(results: readonly MicroResult[]): string {
         ...(one.writes === 0 ? ['', '', ''] : ofWrites),
       ]
     }),
+  )
+}
+
+export function apiTable(results: readonly ApiResult[]): string {
+  return table(
+    ['call', 'p50, ms', 'p99, ms', 'max, ms', 'p99 shall be below, ms'],
+    results.map(({ call, p50Ms, p99Ms, maxMs, targetMs }) => [
+      call,
+      ...[p50Ms, p99Ms, maxMs].map((ms) => ms.toFixed(1)),
+      targetMs === undefined ? '' : `${targetMs}${p99Ms < targetMs ? '' : ': missed'}`,
+    ]),
   )
 }
 
