@@ -61,7 +61,7 @@ export const tokenBody = strict(
     all_accounts: z.boolean({ error: 'Must be true or false.' }).optional(),
     expires_on: z.iso
       .datetime({ offset: true, error: 'Must be a time in ISO 8601, for example "2030-01-31T00:00:00Z", or null.' })
-      .meta({ description: 'Yet to come; null: never.' })
+      .meta({ description: 'Yet to come, and before the year 10000; null: never.' })
       .nullish(),
   },
   '{"name": "Control room", "scopes": ["Stream Write"]}',

@@ -233,7 +233,8 @@ export const operations: Readonly<Record<string, Operation>> = {
   },
   [`POST ${accounts}`]: {
     ...{ id: 'createAccount', tag: 'Accounts and tokens', summary: 'Create an account' },
-    description: 'With `email`, a key for X-Auth-Email and X-Auth-Key is made, and shown this once.',
+    description:
+      'With `email`, a key for X-Auth-Email and X-Auth-Key is made, and shown this once. It never expires and may do all in the account: only a token that has both rights in all accounts, and no expiry, can make one.',
     body: { name: accountExample.name },
     result: accountExample,
   },
