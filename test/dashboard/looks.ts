@@ -29,7 +29,10 @@ async function tabTo(page: Page, name: string): Promise<void> {
 
 /** Presses an arrow key, once the menu has the focus, until the item of this name has it. @throws Error when it never does. */
 async function moveTo(page: Page, arrow: 'ArrowDown' | 'ArrowUp', name: string): Promise<void> {
-  await page.waitForFunction("document.activeElement?.closest('[role=menu]') != null")
+  // Not waitForFunction: it evaluates text in the page later on, which the page's Content-Security-Policy may refuse.
+  await until('the menu to have the focus', () =>
+    page.evaluate<boolean>("document.activeElement?.closest('[role=menu]') != null"),
+  )
   for (let count = 0; count < tabsMax; count++) {
     if ((await page.evaluate<string>("document.activeElement?.innerText ?? ''")).trim() === name) return
     await page.keyboard.press(arrow)
