@@ -26,6 +26,14 @@ export function press(page: Page, name: string): Promise<void> {
   return page.getByRole('dialog').getByRole('button', { name, exact: true }).click()
 }
 
+/** What a server answers with 507: `page.route` puts it in place of an answer. */
+export const diskFull = {
+  success: false,
+  result: null,
+  messages: [],
+  errors: [{ code: 11507, message: 'The disk is full.' }],
+}
+
 export const outputScenes: Scenes = (stage) => {
   test('outputs are added from presets and by hand, with advice as one types', { timeout: sceneMs }, async () => {
     const { server, nginx } = stage()
@@ -160,13 +168,7 @@ export const outputScenes: Scenes = (stage) => {
     await page.goto(pages.input(server, input))
     const change = row(page, 'Kept').getByRole('switch')
     await change.waitFor({ state: 'attached' })
-    const refusal = {
-      success: false,
-      result: null,
-      messages: [],
-      errors: [{ code: 11507, message: 'The disk is full.' }],
-    }
-    await page.route(`**/outputs/${output.uid}`, (route) => route.fulfill({ status: 507, json: refusal }))
+    await page.route(`**/outputs/${output.uid}`, (route) => route.fulfill({ status: 507, json: diskFull }))
     await change.click({ force: true })
     await page.getByText('Kept was not switched off').waitFor()
     await page.getByText('The disk is full.').waitFor()

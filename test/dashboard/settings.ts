@@ -4,7 +4,7 @@ import { Webhook } from 'standardwebhooks'
 import { publish } from '../support/publisher.ts'
 import { syntheticTags } from '../support/synthetic-source.ts'
 import { until } from './browser.ts'
-import { field, press, row } from './outputs.ts'
+import { diskFull, field, press, row } from './outputs.ts'
 import { startReceiver } from './receiver.ts'
 import { pages, type Scenes, sceneMs } from './stage.ts'
 
@@ -69,7 +69,7 @@ export const settingsScenes: Scenes = (stage) => {
   test('a webhook of both dialects is tested, told, and told again', { timeout: sceneMs }, async () => {
     const { server } = stage()
     await using receiver = await startReceiver()
-    await using person = await stage().visitor({ expected: /status of 400/ })
+    await using person = await stage().visitor({ expected: /status of (400|507)/ })
     const { page } = person
     await page.goto(pages.settings(server))
     await page.getByRole('button', { name: 'Add webhook' }).click()
@@ -80,6 +80,19 @@ export const settingsScenes: Scenes = (stage) => {
     await press(page, 'Test and add')
     await page.getByRole('dialog').getByText('The receiver answered 500').waitFor()
     receiver.answer.status = 204
+    // What it is told is refused: then the receiver is not kept either, as nobody has seen its signing secret.
+    const alerting = `/client/v4/accounts/${server.accountId}/alerting/v3`
+    await page.route('**/policies', (route) =>
+      route.request().method() === 'POST' ? route.fulfill({ status: 507, json: diskFull }) : route.continue(),
+    )
+    await press(page, 'Test and add')
+    await page.getByRole('dialog').getByText('Not saved: The disk is full.').waitFor()
+    const { json: kept } = await server.api<{ name: string }[]>('GET', `${alerting}/destinations/webhooks`)
+    assert.deepEqual(
+      kept.result.filter(({ name }) => name === 'Bot'),
+      [],
+    )
+    await page.unroute('**/policies')
     await press(page, 'Test and add')
     const secret = await page
       .getByRole('dialog')
@@ -121,8 +134,7 @@ export const settingsScenes: Scenes = (stage) => {
     await page.getByRole('menuitem', { name: 'Delete' }).click()
     await press(page, 'Delete the webhook')
     await line.waitFor({ state: 'detached' })
-    const policies = () =>
-      server.api<{ name: string }[]>('GET', `/client/v4/accounts/${server.accountId}/alerting/v3/policies`)
+    const policies = () => server.api<{ name: string }[]>('GET', `${alerting}/policies`)
     await until('its policy to be gone', async () => (await policies()).json.result.every(({ name }) => name !== 'Bot'))
     await person.leave()
   })

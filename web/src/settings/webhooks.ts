@@ -77,7 +77,10 @@ export type WebhookWish = {
   readonly events: readonly WebhookEventType[]
 }
 
-/** Where it goes, then what: a receiver without a policy hears nothing. @returns the secret of its signatures, shown this once. */
+/**
+ * Where it goes, then what: a receiver without a policy hears nothing. Both are made, or neither.
+ * @returns the secret of its signatures, shown this once.
+ */
 export function useCreateWebhook(account: string) {
   return useChange({
     run: async ({ name, url, secret, events }: WebhookWish) => {
@@ -86,7 +89,13 @@ export function useCreateWebhook(account: string) {
         method: 'POST',
         body,
       })
-      await call(alerting(account, 'policies'), { method: 'POST', body: policyOf(name, result.id, events) })
+      try {
+        await call(alerting(account, 'policies'), { method: 'POST', body: policyOf(name, result.id, events) })
+      } catch (error) {
+        // Its signing secret was in that answer and in no other. What cannot be deleted now stays in the list, as one that is told nothing.
+        await call(destinationPath(account, result.id), { method: 'DELETE' }).catch(() => {})
+        throw error
+      }
       return result
     },
     refresh: () => [keyOf(account), deliveriesKeyOf(account)],
