@@ -28,6 +28,8 @@ export type Behaviour = {
   readonly readKbps?: number
   /** Sends so many `_checkbw` commands a second from connect on. */
   readonly floodCommandsPerSecond?: number
+  /** Refuses connect, with these words. */
+  readonly refuseConnect?: string
   /** Answers connect with a 302 to this address. */
   readonly redirectTo?: string
   /** SRS has the stream's name behind the address, in a field of another name. */

@@ -360,12 +360,16 @@ export class DestinationConnection {
   #answerConnect(fields: AmfObject, reply: number): void {
     this.connect = fields
     this.app = asText(fields['app'])
-    const { redirectTo, redirectWithName, authentication, chatters } = this.#behaviour
+    const { refuseConnect, redirectTo, redirectWithName, authentication, chatters } = this.#behaviour
     const { chunkSize = 4_096, connectResult, floodCommandsPerSecond } = this.#behaviour
     const reject = (description: string, further: AmfObject = {}) => {
       const code = 'NetConnection.Connect.Rejected'
       this.send('_error', reply, null, { level: 'error', code, description, ...further })
       this.close()
+    }
+    if (refuseConnect !== undefined) {
+      reject(refuseConnect)
+      return
     }
     if (redirectTo !== undefined) {
       reject('[ AccessManager.Redirect ]', { ex: { code: 302, redirect: redirectTo } })
