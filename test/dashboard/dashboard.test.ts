@@ -3,6 +3,7 @@ import { needs } from '../support/requirements.ts'
 import { bundleScenes } from './bundle.ts'
 import { connectionScenes } from './connection.ts'
 import { hostileScenes } from './hostile.ts'
+import { inputScenes } from './inputs.ts'
 import { liveScenes } from './live.ts'
 import { looksScenes } from './looks.ts'
 import { manyScenes } from './many.ts'
@@ -26,6 +27,7 @@ describe('the dashboard', { concurrency: 3, ...needs('chromium', 'ffmpeg', 'ngin
     liveScenes,
     connectionScenes,
     outputScenes,
+    inputScenes,
     settingsScenes,
     signInScenes,
     hostileScenes,
