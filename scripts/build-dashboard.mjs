@@ -17,6 +17,8 @@ const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js')
 const stamp = join(dist, '.built-from')
 /** Fewer bytes go in one packet, compressed or not. */
 const compressedBytesMin = 1_024
+/** Of what the first page loads, gzip: small enough to be read in a field, over a phone. Held by test/dashboard/bundle.ts. */
+const firstLoadMax = { scripts: 250_000, styles: 60_000 }
 const compressed = /\.(?:js|css|html|svg|json|txt|webmanifest)$/
 
 if (process.argv[1] === fileURLToPath(import.meta.url) && !buildDashboard(process.execPath)) process.exitCode = 1
@@ -74,10 +76,12 @@ function build(hash, program) {
     )
     if (error !== undefined || status !== 0) return tell(`${error?.message ?? `${stdout}${stderr}`.trim()}`)
     for (const file of filesIn(made)) compress(file)
+    const said = firstLoadWords(made)
     writeFileSync(join(made, '.built-from'), `${hash}\n`)
     mkdirSync(dist, { recursive: true })
     renameSync(dist, old)
     renameSync(made, dist)
+    process.stderr.write(said)
     return true
   } catch (error) {
     // Another process was as fast.
@@ -85,6 +89,34 @@ function build(hash, program) {
   } finally {
     for (const folder of [made, old]) rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What must have come before anything is seen, as the manifest tells: the entry, and what it imports at once. Empty without one. */
+function firstLoadWords(folder) {
+  const file = join(folder, '.vite', 'manifest.json')
+  if (!existsSync(file)) return ''
+  const manifest = JSON.parse(readFileSync(file, 'utf8'))
+  const first = new Set()
+  const visit = (name) => {
+    if (first.has(name)) return
+    first.add(name)
+    for (const next of manifest[name].imports ?? []) visit(next)
+  }
+  for (const name of Object.keys(manifest)) if (manifest[name].isEntry) visit(name)
+  const chunks = [...first].map((name) => manifest[name])
+  const words = (names, bytesMax) => {
+    const bytes = [...new Set(names)].reduce((sum, name) => sum + gzipSync(readFileSync(join(folder, name))).length, 0)
+    return `${(bytes / 1_000).toFixed(1)} kB (at most ${bytesMax / 1_000})`
+  }
+  const scripts = words(
+    chunks.map(({ file }) => file),
+    firstLoadMax.scripts,
+  )
+  const styles = words(
+    chunks.flatMap(({ css = [] }) => css),
+    firstLoadMax.styles,
+  )
+  return `The dashboard is built. Its first page loads ${scripts} of JavaScript and ${styles} of CSS, gzip.\n`
 }
 
 /** Once, as well as it goes: the server sends these in place of the file to whoever takes them. */

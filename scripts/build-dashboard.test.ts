@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { brotliDecompressSync, gunzipSync } from 'node:zlib'
+import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib'
 
 /** What the Vite of these tests does: it says that it was called, and builds from one source. */
 const fakeVite = `
@@ -16,6 +16,13 @@ const fakeVite = `
   mkdirSync(join(outDir, 'assets'), { recursive: true })
   writeFileSync(join(outDir, 'index.html'), '<title>' + readFileSync(join(root, 'src', 'main.tsx'), 'utf8') + '</title>')
   writeFileSync(join(outDir, 'assets', 'large.js'), 'a()\\n'.repeat(1000))
+  writeFileSync(join(outDir, 'assets', 'part.js'), 'b()')
+  writeFileSync(join(outDir, 'assets', 'later.js'), Buffer.alloc(9000, 'c'))
+  writeFileSync(join(outDir, 'assets', 'page.css'), 'p{}')
+  mkdirSync(join(outDir, '.vite'))
+  const part = { file: 'assets/part.js', imports: ['index.html'], css: ['assets/page.css'] }
+  const entry = { file: 'assets/large.js', isEntry: true, imports: ['_part.js'], dynamicImports: ['later.tsx'], css: ['assets/page.css'] }
+  writeFileSync(join(outDir, '.vite', 'manifest.json'), JSON.stringify({ '_part.js': part, 'index.html': entry, 'later.tsx': { file: 'assets/later.js' } }))
 `
 
 function project(t: TestContext) {
@@ -80,6 +87,17 @@ test('what is large is compressed once, for the server to send', (t) => {
   assert.equal(brotliDecompressSync(readFileSync(`${asset}.br`)).toString(), text)
   assert.equal(gunzipSync(readFileSync(`${asset}.gz`)).toString(), text)
   assert.ok(!existsSync(path('web', 'dist', 'index.html.gz')))
+})
+
+test('the size of what the first page loads is told once, with its limit', (t) => {
+  const { run, path } = project(t)
+  const bytesOf = (...names: string[]) =>
+    names.reduce((sum, name) => sum + gzipSync(readFileSync(path('web', 'dist', 'assets', name))).length, 0)
+  const { said } = run()
+  const kB = (bytes: number) => (bytes / 1_000).toFixed(1)
+  const sizes = [kB(bytesOf('large.js', 'part.js')), kB(bytesOf('page.css'))]
+  assert.ok(said.includes(`${sizes[0]} kB (at most 250) of JavaScript and ${sizes[1]} kB (at most 60) of CSS`), said)
+  assert.equal(run().said, '')
 })
 
 test('a dashboard that cannot be built leaves the one that is there, and keeps no server from starting', (t) => {

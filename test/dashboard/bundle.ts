@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib'
 import type { Scenes } from './stage.ts'
 
 const dist = join(import.meta.dirname, '../../web/dist')
-/** gzip. A page that has to be read in a field, over a phone. */
+/** gzip. A page that has to be read in a field, over a phone. The build (scripts/build-dashboard.mjs) tells the sizes with these limits. */
 const initialScriptBytesMax = 250_000
 const initialStyleBytesMax = 60_000
 
