@@ -1,11 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Page } from 'playwright-core'
 import { startRun } from '../support/server-run.ts'
-import { Visitor } from './browser.ts'
+import { until, Visitor } from './browser.ts'
+import { choose, field as dialogField, press, row } from './outputs.ts'
 import { pages, readyDeadlineMs, type Scenes, sceneMs } from './stage.ts'
 
 /** Whoever is not signed in is told so with 401 or 403, and the browser writes that down. */
 const expected = /status of 40[13]/
+
+/** All that the page's scripts hold, after what nobody holds any more has been thrown away: strings stand in it as they are. */
+async function heapOf(page: Page): Promise<string> {
+  const session = await page.context().newCDPSession(page)
+  const chunks: string[] = []
+  session.on('HeapProfiler.addHeapSnapshotChunk', ({ chunk }) => chunks.push(chunk))
+  await session.send('HeapProfiler.collectGarbage')
+  await session.send('HeapProfiler.takeHeapSnapshot', { reportProgress: false })
+  await session.detach()
+  return chunks.join('')
+}
 
 export const signInScenes: Scenes = (stage) => {
   test('the first start prints a link that signs in, once', { timeout: sceneMs }, async () => {
@@ -39,7 +52,9 @@ export const signInScenes: Scenes = (stage) => {
     await field.fill('not-the-token')
     await page.keyboard.press('Enter')
     await page.getByRole('alert').getByText('does not know this token').waitFor()
-    await field.fill(server.token)
+    await field.fill('')
+    // As a person does: what fill() is given may stay in the scripts that it puts into the page.
+    await page.keyboard.insertText(server.token)
     await page.getByRole('button', { name: 'Sign in' }).click()
     await page.getByRole('button', { name: 'Sign out' }).waitFor()
 
@@ -48,9 +63,27 @@ export const signInScenes: Scenes = (stage) => {
     )
     const { cookies } = await page.context().storageState()
     assert.equal((kept + JSON.stringify(cookies)).includes(server.token), false)
+    await until('the token to be gone from memory', async () => !(await heapOf(page)).includes(server.token))
+
+    // Keys that are shown, and one that is typed in.
+    const input = await server.createInput()
+    const shownKey = 'key-that-is-shown-0123456789'
+    const typedKey = 'key-that-is-typed-0123456789'
+    await server.addOutput(input.uid, { url: 'rtmp://127.0.0.1:9/live', streamKey: shownKey, name: 'Shown' })
+    await page.goto(pages.input(server, input))
+    await row(page, 'Shown').waitFor()
+    await choose(page, 'Shown', 'Duplicate')
+    await dialogField(page, 'Stream key').click()
+    await page.keyboard.insertText(typedKey)
+    await press(page, 'Add output')
+    await row(page, 'Shown copy').waitFor()
+    const keys = [shownKey, typedKey, input.rtmps.streamKey]
+    const heldBy = (heap: string) => keys.filter((key) => heap.includes(key))
+    assert.deepEqual(heldBy(await heapOf(page)), keys, 'a heap holds texts as they are')
 
     await page.getByRole('button', { name: 'Sign out' }).click()
     await field.waitFor()
+    await until('the keys to be gone from memory', async () => heldBy(await heapOf(page)).length === 0)
     await page.goBack()
     await page.goto(pages.settings(server))
     await field.waitFor()

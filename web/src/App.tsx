@@ -4,7 +4,7 @@ import { lazy, type ReactNode, Suspense, useEffect } from 'react'
 import type { DashboardSession } from '../../src/api/dashboard-types.ts'
 import { onSignedOut } from './api/client.ts'
 import { followVisibility, live } from './api/live.ts'
-import { changeSession, queryClient, useSession } from './api/queries.ts'
+import { changeSession, forgetAnswers, queryClient, useSession } from './api/queries.ts'
 import { AppFrame } from './frame/AppFrame.tsx'
 import { CrashGuard } from './frame/CrashGuard.tsx'
 import { Notices } from './frame/Notices.tsx'
@@ -47,6 +47,11 @@ function Pages() {
     return onSignedOut(forgetSession)
   }, [])
   useEffect(followVisibility, [])
+  const isSignedOut = session.data === null
+  useEffect(() => {
+    // React has taken the pages away before it comes here.
+    if (isSignedOut) forgetAnswers()
+  }, [isSignedOut])
   // A one-time link signs in whoever it was given to, whoever was signed in before.
   if (route.name === 'sign-in' && route.once !== undefined) return <SignInPage once={route.once} />
   if (session.data === undefined) return session.isError ? <WaitForServer error={session.error} /> : <Waiting />

@@ -19,6 +19,8 @@ export { type Named, nameOf } from './input-name.ts'
 /** What other programs make, rename and delete comes with no event. */
 const refreshMs = 5_000
 const retriesMax = 2
+/** Of a change whose form is closed: what was sent may hold a key, and what came a secret that is shown once. Minutes, otherwise. */
+const keptMs = 1_000
 
 export const queryClient = new QueryClient({
   defaultOptions: {
@@ -29,7 +31,7 @@ export const queryClient = new QueryClient({
         count < retriesMax && !(error instanceof ApiFailure && error.status >= 400 && error.status < 500),
       refetchOnWindowFocus: true,
     },
-    mutations: { retry: false },
+    mutations: { retry: false, gcTime: keptMs },
   },
 })
 
@@ -42,12 +44,24 @@ export const keys = {
   outputs: (account: string, input: string) => ['outputs', account, input] as const,
 }
 
-/** Nothing that somebody else was shown is left. @param session null: nobody is signed in. */
+/** @param session null: nobody is signed in; `forgetAnswers` follows, when the pages are gone. */
 export function changeSession(session: DashboardSession | null): void {
-  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] })
+  if (session !== null) forgetAnswers()
   // An answer that is under way is from before: on a busy machine its 401 came after the sign-in, and undid it.
   void queryClient.cancelQueries({ queryKey: keys.session })
   queryClient.setQueryData(keys.session, session)
+}
+
+/**
+ * Nothing that somebody else was shown is left: stream keys are in it. For when no page looks at it any more: the library would keep a
+ * query that a page leaves later for another five minutes, though it was removed.
+ */
+export function forgetAnswers(): void {
+  queryClient.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== keys.session[0] })
+  const changes = queryClient.getMutationCache()
+  // Its timer, which would keep it.
+  for (const change of changes.getAll()) change.destroy()
+  changes.clear()
 }
 
 export function useSession() {
