@@ -3,7 +3,7 @@ import { before, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import type { CreatedInput } from '../support/server.ts'
 import { type Colours, phone, until, Visitor } from './browser.ts'
-import { field, press, row } from './outputs.ts'
+import { choose, field, press, row } from './outputs.ts'
 import { pages, type Scenes, type Stage, sceneMs } from './stage.ts'
 
 /** Keys that are pressed before something is given up as out of reach. */
@@ -40,11 +40,17 @@ async function moveTo(page: Page, arrow: 'ArrowDown' | 'ArrowUp', name: string):
   assert.fail(`${arrow} does not lead to "${name}"`)
 }
 
+type OnView = {
+  readonly input: CreatedInput
+  /** An account without live inputs. */
+  readonly empty: string
+}
+
 /** Each page as it looks with something on it. */
 async function tour(
   stage: Stage,
   page: Page,
-  input: CreatedInput,
+  { input, empty }: OnView,
   see: (what: string) => Promise<void>,
 ): Promise<void> {
   const { server } = stage
@@ -64,32 +70,62 @@ async function tour(
   await field(page, 'Stream key').fill('re_1_abc')
   await page.getByText('This looks like a Restream key').waitFor()
   await see('the form of an output')
-  await page.keyboard.press('Escape')
+  const dialog = page.getByRole('dialog')
+  const leaveDialog = async () => {
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+  }
+  await leaveDialog()
+  await choose(page, 'Missing', 'Test the destination')
+  await dialog.getByText('The test failed.').waitFor()
+  await see('a test of a destination')
+  await leaveDialog()
+  await choose(page, 'Off', 'Delete')
+  await dialog.getByRole('button', { name: 'Delete the output' }).waitFor()
+  await see('the question before something is deleted')
+  await leaveDialog()
   await page.goto(pages.settings(server))
   await page.getByRole('heading', { name: 'Limits' }).waitFor()
   await see('the settings')
   await page.getByRole('button', { name: 'Create token' }).click()
   await field(page, 'Name').waitFor()
   await see('the form of a token')
+  await leaveDialog()
+  await page.getByRole('button', { name: 'Add webhook' }).click()
+  await field(page, 'Url').waitFor()
+  await see('the form of a webhook')
+  await leaveDialog()
+  await page.goto(`/#/${empty}/inputs`)
+  await page.getByRole('heading', { level: 1, name: 'Send once, be live everywhere' }).waitFor()
+  await see('an account without live inputs')
+  await page.goto('/#/nowhere')
+  await page.getByText('There is nothing here').waitFor()
+  await see('an address that leads nowhere')
 }
 
 export const looksScenes: Scenes = (stage) => {
-  let input: CreatedInput
+  let onView: OnView
   before(async () => {
     const { server, nginx } = stage()
-    input = await server.createInput({ meta: { name: 'On view' } })
+    const input = await server.createInput({ meta: { name: 'On view' } })
     await server.addOutput(input.uid, { url: nginx.url(), streamKey: 'steady-view', name: 'Steady' })
     await server.addOutput(input.uid, { url: 'rtmp://no-such-host.example/live', streamKey: 'k', name: 'Missing' })
     await server.addOutput(input.uid, { url: 'rtmp://127.0.0.1:9/live', streamKey: 'k', name: 'Off', enabled: false })
+    const made = await server.api<{ id: string }>('POST', '/client/v4/accounts', { name: 'Empty' })
+    onView = { input, empty: made.json.result.id }
     stage().use(await stage().encode(input))
   })
 
   test('axe-core finds nothing serious on any page, light or dark', { timeout: sceneMs }, async () => {
     const both = async (visitor: Visitor, what: string) => {
+      const dialogs = visitor.page.getByRole('dialog')
       for (const colorScheme of ['light', 'dark'] satisfies Colours[]) {
         await visitor.page.emulateMedia({ colorScheme })
         await visitor.page.locator(`html[data-mantine-color-scheme=${colorScheme}]`).waitFor()
-        await visitor.assertAccessible(`${what}, ${colorScheme}`)
+        await visitor.assertAccessible(
+          `${what}, ${colorScheme}`,
+          (await dialogs.count()) > 0 ? '[role=dialog]' : 'html',
+        )
       }
     }
     await using stranger = await Visitor.enter(stage().browser, stage().server.origin, { expected: /status of 401/ })
@@ -98,13 +134,13 @@ export const looksScenes: Scenes = (stage) => {
     await both(stranger, 'the sign-in')
     await stranger.leave()
     await using person = await stage().visitor()
-    await tour(stage(), person.page, input, (what) => both(person, what))
+    await tour(stage(), person.page, onView, (what) => both(person, what))
     await person.leave()
   })
 
   test('on a phone no page scrolls sideways', { timeout: sceneMs }, async () => {
     await using person = await stage().visitor({ viewport: phone, context: { hasTouch: true, isMobile: true } })
-    await tour(stage(), person.page, input, (what) => person.assertNoSidewaysScroll(what))
+    await tour(stage(), person.page, onView, (what) => person.assertNoSidewaysScroll(what))
     await person.leave()
   })
 
