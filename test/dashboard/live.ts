@@ -24,6 +24,15 @@ const lookAtVideo = `(() => {
   const spread = lights.reduce((sum, light) => sum + Math.abs(light - mean), 0) / lights.length
   return { time: video.currentTime, muted: video.muted, mean, spread }
 })()`
+/** As when another tab comes before this one, or leaves: Chromium without windows hides none. */
+function showOrHide(isHidden: boolean): string {
+  return `(() => {
+    Object.defineProperty(document, 'hidden', { configurable: true, value: ${isHidden} })
+    Object.defineProperty(document, 'visibilityState', { configurable: true, value: '${isHidden ? 'hidden' : 'visible'}' })
+    document.dispatchEvent(new Event('visibilitychange'))
+  })()`
+}
+
 type Look = { readonly time: number; readonly muted: boolean; readonly mean: number; readonly spread: number }
 
 export const liveScenes: Scenes = (stage) => {
@@ -77,6 +86,15 @@ export const liveScenes: Scenes = (stage) => {
     })
     assert.equal(first.muted, true)
     await until('the picture to move on', async () => ((await look())?.time ?? 0) > first.time + 1)
+    // Nobody sees it: nothing is played, and nothing is loaded any more.
+    const isLeft = page.waitForEvent('requestfailed', (request) => request.url().endsWith('/preview.flv'))
+    await page.evaluate(showOrHide(true))
+    await page.getByText('Stopped, as this tab was hidden.').waitFor()
+    assert.equal(await page.locator('video').count(), 0)
+    await isLeft
+    await page.evaluate(showOrHide(false))
+    await page.getByRole('button', { name: 'Show again' }).click()
+    await until('a picture again', async () => ((await look())?.time ?? 0) > 0)
     await page.getByRole('button', { name: 'Stop', exact: true }).click()
     await until('the player to be gone', async () => (await page.locator('video').count()) === 0)
 
