@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import type { CreatedInput } from '../support/server.ts'
 import { type Colours, phone, until, Visitor } from './browser.ts'
 import { choose, field, press, row } from './outputs.ts'
@@ -8,6 +8,21 @@ import { pages, type Scenes, type Stage, sceneMs } from './stage.ts'
 
 /** Keys that are pressed before something is given up as out of reach. */
 const tabsMax = 80
+
+/** Below 1 s on a machine that has nothing else to do; two other scenes go on beside this one. */
+const readyMsMax = 3_000
+/** A third of what web.dev calls good: nothing that one reads may move. */
+const layoutShiftMax = 0.03
+/** How much of the window has moved, and how far, without anybody having pressed anything: the sum of what the browser has told. */
+const layoutShift = `new Promise((resolve) => {
+  const observer = new PerformanceObserver((list) => {
+    observer.disconnect()
+    resolve(list.getEntries().reduce((sum, entry) => sum + (entry.hadRecentInput ? 0 : entry.value), 0))
+  })
+  observer.observe({ type: 'layout-shift', buffered: true })
+  // Nothing is told where nothing moved.
+  setTimeout(resolve, 100, 0)
+})`
 
 /** Presses Tab until what has the focus is called so. @throws AssertionError when it is not reached. */
 async function tabTo(page: Page, name: string): Promise<void> {
@@ -141,6 +156,48 @@ export const looksScenes: Scenes = (stage) => {
   test('on a phone no page scrolls sideways', { timeout: sceneMs }, async () => {
     await using person = await stage().visitor({ viewport: phone, context: { hasTouch: true, isMobile: true } })
     await tour(stage(), person.page, onView, (what) => person.assertNoSidewaysScroll(what))
+    await person.leave()
+  })
+
+  test('a page is there at once, and what comes later moves nothing', { timeout: sceneMs }, async (t) => {
+    const { server } = stage()
+    await using person = await stage().visitor()
+    const { page } = person
+    const measure = async (what: string, address: string, button: string, last: Locator) => {
+      await page.goto('about:blank')
+      const begun = performance.now()
+      await page.goto(address, { waitUntil: 'commit' })
+      await page.getByRole('heading', { level: 1 }).waitFor()
+      // All that a click waits for, and no click.
+      await page.getByRole('button', { name: button }).first().click({ trial: true })
+      const readyMs = Math.round(performance.now() - begun)
+      await last.waitFor()
+      const shift = await page.evaluate<number>(layoutShift)
+      t.diagnostic(`${what}: usable after ${readyMs} ms, layout shift ${shift.toFixed(4)}`)
+      assert.ok(shift < layoutShiftMax, `${what} moves by ${shift}`)
+      return readyMs
+    }
+    const times = [
+      await measure(
+        'the list',
+        pages.inputs(server),
+        'Create live input',
+        page.getByRole('link', { name: 'On view', exact: true }),
+      ),
+      await measure(
+        'a live input',
+        pages.input(server, onView.input),
+        'Add output',
+        row(page, 'Missing').getByText('could not be resolved'),
+      ),
+      await measure(
+        'the settings',
+        pages.settings(server),
+        'Create token',
+        page.getByText(process.version, { exact: true }),
+      ),
+    ]
+    assert.ok(Math.min(...times) < readyMsMax, `usable after ${times.join(', ')} ms`)
     await person.leave()
   })
 

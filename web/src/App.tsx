@@ -1,6 +1,6 @@
 import { Center, Loader, MantineProvider } from '@mantine/core'
 import { QueryClientProvider } from '@tanstack/react-query'
-import { lazy, type ReactNode, Suspense, useEffect } from 'react'
+import { type ReactNode, useEffect } from 'react'
 import type { DashboardSession } from '../../src/api/dashboard-types.ts'
 import { onSignedOut } from './api/client.ts'
 import { followVisibility, live } from './api/live.ts'
@@ -11,14 +11,21 @@ import { Notices } from './frame/Notices.tsx'
 import { UnknownPage } from './frame/UnknownPage.tsx'
 import { WaitForServer } from './frame/WaitForServer.tsx'
 import { InputsPage } from './inputs/InputsPage.tsx'
+import { later } from './parts/later.tsx'
+import { readRoute } from './route.ts'
 import { type Route, replaceWith, useRoute } from './router.tsx'
 import { SignInPage } from './sign-in/SignInPage.tsx'
 import { theme } from './theme.ts'
 
-const InputPage = lazy(() => import('./input/InputPage.tsx').then(({ InputPage }) => ({ default: InputPage })))
-const SettingsPage = lazy(() =>
-  import('./settings/SettingsPage.tsx').then(({ SettingsPage }) => ({ default: SettingsPage })),
+const InputPage = later(() => import('./input/InputPage.tsx').then(({ InputPage }) => InputPage), <Waiting />)
+const SettingsPage = later(
+  () => import('./settings/SettingsPage.tsx').then(({ SettingsPage }) => SettingsPage),
+  <Waiting />,
 )
+// Beside the question who is signed in, and not after its answer.
+const opened = readRoute(location.hash).name
+if (opened === 'input') InputPage.preload()
+if (opened === 'settings') SettingsPage.preload()
 
 const lastAccountKey = 'stream-connect-account'
 
@@ -79,9 +86,7 @@ function SignedIn({ session, route }: { readonly session: DashboardSession; read
     <AppFrame session={session} account={account?.id} route={route}>
       {/* A page of its own for each account and input: nothing of the one before is left in its fields. */}
       <CrashGuard key={JSON.stringify(route)}>
-        <Suspense fallback={<Waiting />}>
-          {account === undefined ? <UnknownPage /> : pageOf(route, account.id)}
-        </Suspense>
+        {account === undefined ? <UnknownPage /> : pageOf(route, account.id)}
       </CrashGuard>
     </AppFrame>
   )

@@ -1,15 +1,19 @@
 import { Skeleton } from '@mantine/core'
-import { lazy, type ReactNode, Suspense } from 'react'
+import type { ReactNode } from 'react'
 import type { InputHealth } from '../../../src/model/status.ts'
 import { useBitrateHistory, useInputHealth } from '../api/live.ts'
 import { Bitrate } from '../parts/Bitrate.tsx'
 import { noFigure } from '../parts/bitrate-words.ts'
 import { AlertIcon } from '../parts/icons.tsx'
+import { later } from '../parts/later.tsx'
 import { Panel } from '../parts/Panel.tsx'
 import { channelWords, codecWords } from './codec-words.ts'
 import styles from './EncoderPanel.module.css'
 
-const BitrateGraph = lazy(() => import('./BitrateGraph.tsx').then(({ BitrateGraph }) => ({ default: BitrateGraph })))
+const BitrateGraph = later(
+  () => import('./BitrateGraph.tsx').then(({ BitrateGraph }) => BitrateGraph),
+  <Skeleton height={200} />,
+)
 
 export const encoderPanelId = 'encoder'
 
@@ -39,9 +43,7 @@ export function EncoderPanel({ id, isOnAir }: { readonly id: string; readonly is
             </div>
           ))}
         </dl>
-        <Suspense fallback={<Skeleton height={200} />}>
-          <BitrateGraph id={id} />
-        </Suspense>
+        <BitrateGraph id={id} />
       </div>
     </Panel>
   )

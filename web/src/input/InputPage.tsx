@@ -1,15 +1,15 @@
 import { Alert, Button, Skeleton, Title } from '@mantine/core'
-import { lazy, Suspense } from 'react'
 import type { WireLiveInput } from '../../../src/api/schemas.ts'
 import { ApiFailure } from '../api/client.ts'
 import { useInputStatus, useWatchedInput } from '../api/live.ts'
-import { nameOf, useInput, useMay, useRememberedBitrates, useSwitchInput } from '../api/queries.ts'
+import { nameOf, useInput, useMay, useOutputs, useRememberedBitrates, useSwitchInput } from '../api/queries.ts'
 import { useInputDialogs } from '../inputs/InputDialogs.tsx'
 import { InputMenu } from '../inputs/InputMenu.tsx'
 import { InputState } from '../inputs/InputState.tsx'
 import { viewOf } from '../inputs/input-state.ts'
 import { EmptyState } from '../parts/EmptyState.tsx'
 import { BackIcon } from '../parts/icons.tsx'
+import { later } from '../parts/later.tsx'
 import { goTo, hashOf, Link } from '../router.tsx'
 import { useTitle } from '../use-title.ts'
 import { ConnectPanel } from './ConnectPanel.tsx'
@@ -19,13 +19,17 @@ import styles from './InputPage.module.css'
 import { PreviewPanel } from './PreviewPanel.tsx'
 import { WarningsMark } from './WarningsMark.tsx'
 
-const OutputsSection = lazy(() =>
-  import('../outputs/OutputsSection.tsx').then(({ OutputsSection }) => ({ default: OutputsSection })),
+const OutputsSection = later(
+  () => import('../outputs/OutputsSection.tsx').then(({ OutputsSection }) => OutputsSection),
+  <Skeleton height={220} radius="md" />,
 )
+OutputsSection.preload()
 
 /** One live input, as it is now. */
 export function InputPage({ account, id }: { readonly account: string; readonly id: string }) {
   const { data: input, error, refetch } = useInput(account, id)
+  // Asked for beside it: with its rows in their place from the beginning, nothing below them moves.
+  const { isPending: isWithoutOutputs } = useOutputs(account, id)
   useWatchedInput(id)
   useRememberedBitrates(account, id)
   const isGone = error instanceof ApiFailure && error.status === 404
@@ -51,7 +55,11 @@ export function InputPage({ account, id }: { readonly account: string; readonly 
         </Button>
       </Alert>
     )
-  return input === undefined ? <Loading account={account} /> : <Shown account={account} input={input} />
+  return input === undefined || isWithoutOutputs ? (
+    <Loading account={account} />
+  ) : (
+    <Shown account={account} input={input} />
+  )
 }
 
 function Shown({ account, input }: { readonly account: string; readonly input: WireLiveInput }) {
@@ -97,9 +105,7 @@ function Shown({ account, input }: { readonly account: string; readonly input: W
           <ConnectPanel account={account} input={input} isOnAir={isOnAir} />
         </div>
         <div className={styles['main']}>
-          <Suspense fallback={<Skeleton height={220} radius="md" />}>
-            <OutputsSection input={input} />
-          </Suspense>
+          <OutputsSection input={input} />
           <EncoderPanel id={input.uid} isOnAir={isOnAir} />
           <HistoryPanel status={status} />
         </div>
