@@ -60,7 +60,7 @@ async function tour(page: Page, size: Size): Promise<void> {
   await page.waitForTimeout(3_000)
   await take(page, 'live-inputs', size)
   await page.goto(pages.settings(server))
-  await page.getByRole('listitem').getByText('Taken', { exact: true }).first().waitFor()
+  await page.getByRole('listitem').getByText('Delivered', { exact: true }).first().waitFor()
   await take(page, 'settings', size, true)
 }
 

@@ -121,7 +121,7 @@ export const hostileScenes: Scenes = (stage) => {
     await row(page, hookName)
       .getByRole('button', { name: `Send a test to ${hookName}` })
       .click()
-    await row(page, hookName).getByText('The test was taken').waitFor()
+    await row(page, hookName).getByText('The test was delivered').waitFor()
     await row(page, hookName).getByText(receiver.url).waitFor()
     const delivery = page.getByRole('listitem', { name: `A live input goes on air, to ${hookName}` })
     await delivery.getByRole('link', { name: planted }).waitFor()

@@ -102,7 +102,7 @@ export const settingsScenes: Scenes = (stage) => {
     const line = page.getByRole('listitem', { name: 'Bot', exact: true })
     await line.getByText('a live input goes on air').waitFor()
     await line.getByRole('button', { name: 'Send a test to Bot' }).click()
-    await line.getByText('The test was taken: HTTP 204').waitFor()
+    await line.getByText('The test was delivered: HTTP 204').waitFor()
 
     const input = await server.createInput({ meta: { name: 'Told of' } })
     await using encoder = await publish({ url: server.rtmpUrl, key: input.rtmps.streamKey })
@@ -117,7 +117,7 @@ export const settingsScenes: Scenes = (stage) => {
     const delivery = page
       .getByRole('listitem', { name: 'A live input goes on air, to Bot' })
       .filter({ hasText: 'Told of' })
-    await delivery.getByText('Taken', { exact: true }).waitFor()
+    await delivery.getByText('Delivered', { exact: true }).waitFor()
     await delivery.getByText(/^HTTP 204 in \d+ ms$/).waitFor()
     await delivery.getByRole('button', { name: /^Send again/ }).click()
     await until('the same notification again', () => ofInput().length === 2)

@@ -12,7 +12,7 @@ import styles from './Rows.module.css'
 import { eventWords, outcomeWords, useDeliveries, useResend, useWebhooks } from './webhooks.ts'
 
 const stateWords: Readonly<Record<DeliveryState, { readonly words: string; readonly tone: Tone }>> = {
-  delivered: { words: 'Taken', tone: 'good' },
+  delivered: { words: 'Delivered', tone: 'good' },
   pending: { words: 'Waiting', tone: 'wait' },
   failed: { words: 'Failed', tone: 'bad' },
 }

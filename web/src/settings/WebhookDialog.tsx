@@ -48,7 +48,7 @@ function Form({ account, edited, onClose }: Omit<Props, 'opened'>) {
       <ShownOnce
         name="signing secret"
         value={create.data.signing_secret}
-        words="With it the receiver verifies the header webhook-signature (Standard Webhooks). The test was taken; from now on it is told."
+        words="With it the receiver verifies the header webhook-signature (Standard Webhooks). The test was delivered; from now on it is told what happens."
         onDone={onClose}
       />
     )

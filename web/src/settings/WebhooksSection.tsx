@@ -118,12 +118,12 @@ function Row({ account, webhook, mayWrite, onDialog }: RowProps) {
         </p>
         <p className={styles['more']} role="status" data-tone={test.data?.delivered === false ? 'bad' : undefined}>
           {test.data !== undefined &&
-            `${test.data.delivered ? 'The test was taken' : 'The test was not taken'}: ${outcomeWords(test.data.outcome)}`}
+            `${test.data.delivered ? 'The test was delivered' : 'The test was not delivered'}: ${outcomeWords(test.data.outcome)}`}
         </p>
       </div>
       <dl className={styles['times']}>
         <div>
-          <dt>Last taken</dt>
+          <dt>Last delivered</dt>
           <dd>{last_success === undefined ? 'never' : <RelativeTime at={last_success} />}</dd>
         </div>
         <div>
