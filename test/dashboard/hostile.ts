@@ -119,7 +119,7 @@ export const hostileScenes: Scenes = (stage) => {
       .click()
     await seeDialog(`Revoke ${tokenName}?`)
     await row(page, hookName)
-      .getByRole('button', { name: `Send a test to ${hookName}` })
+      .getByRole('button', { name: `Send test to ${hookName}` })
       .click()
     await row(page, hookName).getByText('The test was delivered').waitFor()
     await row(page, hookName).getByText(receiver.url).waitFor()

@@ -4,6 +4,7 @@ import type { Locator, Page } from 'playwright-core'
 import type { CreatedInput } from '../support/server.ts'
 import { type Colours, phone, until, Visitor } from './browser.ts'
 import { choose, field, press, row } from './outputs.ts'
+import { startReceiver } from './receiver.ts'
 import { pages, type Scenes, type Stage, sceneMs } from './stage.ts'
 
 /** Keys that are pressed before something is given up as out of reach. */
@@ -101,6 +102,7 @@ async function tour(
   await leaveDialog()
   await page.goto(pages.settings(server))
   await page.getByRole('heading', { name: 'Limits' }).waitFor()
+  await row(page, 'A live input goes on air, to Seen').getByText('Delivered', { exact: true }).waitFor()
   await see('the settings')
   await page.getByRole('button', { name: 'Create token' }).click()
   await field(page, 'Name').waitFor()
@@ -128,6 +130,21 @@ export const looksScenes: Scenes = (stage) => {
     await server.addOutput(input.uid, { url: 'rtmp://127.0.0.1:9/live', streamKey: 'k', name: 'Off', enabled: false })
     const made = await server.api<{ id: string }>('POST', '/client/v4/accounts', { name: 'Empty' })
     onView = { input, empty: made.json.result.id }
+    const account = `/client/v4/accounts/${server.accountId}`
+    await server.api('POST', `${account}/tokens`, { name: 'On view', scopes: ['Stream Read'] })
+    const receiver = await startReceiver()
+    stage().use(receiver)
+    const alerting = `${account}/alerting/v3`
+    const hook = await server.api<{ id: string }>('POST', `${alerting}/destinations/webhooks`, {
+      name: 'Seen',
+      url: receiver.url,
+    })
+    await server.api('POST', `${alerting}/policies`, {
+      name: 'Seen',
+      alert_type: 'stream_live_notifications',
+      mechanisms: { webhooks: [{ id: hook.json.result.id }] },
+      filters: { input_id: [input.uid] },
+    })
     stage().use(await stage().encode(input))
   })
 

@@ -101,7 +101,7 @@ export const settingsScenes: Scenes = (stage) => {
     await press(page, 'I have copied it')
     const line = page.getByRole('listitem', { name: 'Bot', exact: true })
     await line.getByText('a live input goes on air').waitFor()
-    await line.getByRole('button', { name: 'Send a test to Bot' }).click()
+    await line.getByRole('button', { name: 'Send test to Bot' }).click()
     await line.getByText('The test was delivered: HTTP 204').waitFor()
 
     const input = await server.createInput({ meta: { name: 'Told of' } })

@@ -28,7 +28,7 @@ export function CopyButton({ value, label, words }: Props) {
   const icon = outcome === 'copied' ? <CheckIcon size={16} /> : <CopyIcon size={16} />
   if (words !== undefined)
     return (
-      <Button variant="default" size="xs" leftSection={icon} onClick={copy} aria-label={label} aria-live="polite">
+      <Button variant="default" size="xs" leftSection={icon} onClick={copy} aria-label={said} aria-live="polite">
         {outcome === 'none' ? words : said}
       </Button>
     )

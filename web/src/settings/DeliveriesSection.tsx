@@ -102,6 +102,7 @@ function Row({ account, delivery, receiver = 'a webhook that was deleted', input
   const mayWrite = useMay(account, 'write')
   const { event_type, state, attempts, created_at, next_attempt_at, last_outcome, out_of_order } = delivery
   const { words, tone } = stateWords[state]
+  const sendWords = state === 'pending' ? 'Send now' : 'Send again'
   return (
     <li className={styles['row']} aria-label={`${eventWords[event_type]}, to ${receiver}`}>
       <div className={styles['what']}>
@@ -151,9 +152,9 @@ function Row({ account, delivery, receiver = 'a webhook that was deleted', input
           onClick={() => resend.mutate(delivery)}
           loading={resend.isPending}
           disabled={!mayWrite}
-          aria-label={`Send again: ${eventWords[event_type]}, to ${receiver}`}
+          aria-label={`${sendWords}: ${eventWords[event_type]}, to ${receiver}`}
         >
-          {state === 'pending' ? 'Send now' : 'Send again'}
+          {sendWords}
         </Button>
       </div>
     </li>

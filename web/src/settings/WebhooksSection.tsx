@@ -138,7 +138,7 @@ function Row({ account, webhook, mayWrite, onDialog }: RowProps) {
             variant="default"
             onClick={() => test.mutate(webhook)}
             loading={test.isPending}
-            aria-label={`Send a test to ${name}`}
+            aria-label={`Send test to ${name}`}
           >
             Send test
           </Button>
