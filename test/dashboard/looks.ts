@@ -12,8 +12,8 @@ const tabsMax = 80
 
 /** Below 1 s on a machine that has nothing else to do; two other scenes go on beside this one. */
 const readyMsMax = 3_000
-/** A third of what web.dev calls good: nothing that one reads may move. */
-const layoutShiftMax = 0.03
+/** A third of what web.dev calls good: nothing that one reads may move. In the list, rows that other scenes make come in. */
+const layoutShiftMax = { alone: 0.03, shared: 0.1 }
 /** How much of the window has moved, and how far, without anybody having pressed anything: the sum of what the browser has told. */
 const layoutShift = `new Promise((resolve) => {
   const observer = new PerformanceObserver((list) => {
@@ -180,7 +180,13 @@ export const looksScenes: Scenes = (stage) => {
     const { server } = stage()
     await using person = await stage().visitor()
     const { page } = person
-    const measure = async (what: string, address: string, button: string, last: Locator) => {
+    const measure = async (
+      what: string,
+      address: string,
+      button: string,
+      last: Locator,
+      shiftMax = layoutShiftMax.alone,
+    ) => {
       await page.goto('about:blank')
       const begun = performance.now()
       await page.goto(address, { waitUntil: 'commit' })
@@ -191,7 +197,7 @@ export const looksScenes: Scenes = (stage) => {
       await last.waitFor()
       const shift = await page.evaluate<number>(layoutShift)
       t.diagnostic(`${what}: usable after ${readyMs} ms, layout shift ${shift.toFixed(4)}`)
-      assert.ok(shift < layoutShiftMax, `${what} moves by ${shift}`)
+      assert.ok(shift < shiftMax, `${what} moves by ${shift}`)
       return readyMs
     }
     const times = [
@@ -200,6 +206,7 @@ export const looksScenes: Scenes = (stage) => {
         pages.inputs(server),
         'Create live input',
         page.getByRole('link', { name: 'On view', exact: true }),
+        layoutShiftMax.shared,
       ),
       await measure(
         'a live input',
@@ -209,7 +216,7 @@ export const looksScenes: Scenes = (stage) => {
       ),
       await measure(
         'the settings',
-        pages.settings(server),
+        `/#/${onView.empty}/settings`,
         'Create token',
         page.getByText(process.version, { exact: true }),
       ),
