@@ -68,7 +68,8 @@ for (const kind of ['native', 'node'] as const satisfies readonly LoadKind[]) {
     assert.equal(report.missing, 2)
     assert.equal(report.publishing, 1)
     assert.equal(report.connections, 1)
-    assert.ok(report.delayMs.p50 <= report.delayMs.p99 && report.delayMs.p99 <= report.delayMs.max + 0.05)
+    const { p50, p99, max } = report.delayMs
+    assert.ok(p50 <= p99 && p99 <= max && max < deadlineMs, `${p50}, ${p99}, ${max} ms`)
   })
 
   test(`${kind}: a stalled destination takes nothing more, and the others do`, async () => {

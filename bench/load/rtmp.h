@@ -72,7 +72,10 @@ static void put_double(uint8_t *at, double value) {
   put_be(at + 4, (uint32_t)bits, 4);
 }
 
-/* A delay or lateness in steps of 0.05 ms up to 10 s; more is counted as that. */
+/*
+ * A delay or lateness in steps of 0.05 ms up to 10 s; more is counted as that. Less than nothing, which clocks of two programs can seem to
+ * show, is nothing. A quantile is the end of its step, but never more than the longest that was seen.
+ */
 enum { histogram_buckets = 200000 };
 struct histogram {
   uint32_t counts[histogram_buckets];
@@ -80,7 +83,8 @@ struct histogram {
   double max;
 };
 static void observe(struct histogram *h, double ms) {
-  int bucket = ms < 0 ? 0 : ms >= 10000 ? histogram_buckets - 1 : (int)(ms * 20);
+  if (ms < 0) ms = 0;
+  int bucket = ms >= 10000 ? histogram_buckets - 1 : (int)(ms * 20);
   h->counts[bucket]++;
   h->total++;
   if (ms > h->max) h->max = ms;
@@ -88,7 +92,10 @@ static void observe(struct histogram *h, double ms) {
 static double quantile(const struct histogram *h, double part) {
   uint64_t wanted = (uint64_t)(part * (double)h->total), seen = 0;
   for (int i = 0; i < histogram_buckets; i++)
-    if ((seen += h->counts[i]) > wanted) return (i + 1) / 20.0;
+    if ((seen += h->counts[i]) > wanted) {
+      double end = (i + 1) / 20.0;
+      return end < h->max ? end : h->max;
+    }
   return h->max;
 }
 static void print_histogram(const char *name, const struct histogram *h) {
