@@ -117,3 +117,10 @@ test('a ring that is given back is the next publisher’s, from its beginning', 
   assert.deepEqual(received, [1, 2])
   assert.notEqual(rings.take(), ring)
 })
+
+test('sixteen rings are kept for later use, and no more', () => {
+  const rings = new RelayRings()
+  const taken = Array.from({ length: 20 }, () => rings.take())
+  for (const ring of taken) rings.giveBack(ring)
+  assert.equal(rings.idleBytes, 16 * taken[0]!.byteLength)
+})

@@ -32,6 +32,10 @@ export class RelayRings {
   readonly #idle: SharedArrayBuffer[] = []
   made = 0
 
+  get idleBytes(): number {
+    return this.#idle.reduce((sum, ring) => sum + ring.byteLength, 0)
+  }
+
   take(): SharedArrayBuffer {
     const ring = this.#idle.pop()
     if (ring === undefined) {

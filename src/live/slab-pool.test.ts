@@ -28,6 +28,17 @@ test('all logs together keep within their memory, and the largest gives way', ()
   assert.equal(pool.bytesInUse, 0)
 })
 
+test('a pool keeps 16 MiB of slabs for later use, and no more', () => {
+  const pool = new SlabPool(64 * mebibyte)
+  const slabs = Array.from({ length: 100 }, () => pool.take(0, 0))
+  assert.equal(pool.idleBytes, 0)
+  for (const slab of slabs) pool.release(slab)
+  assert.equal(pool.bytesInUse, 0)
+  assert.equal(pool.idleBytes, 16 * mebibyte)
+  pool.take(0, 0)
+  assert.equal(pool.idleBytes, 16 * mebibyte - slabBytes)
+})
+
 test('the index counts: of tiny messages it is several times as large as their slabs', () => {
   const pool = new SlabPool(16 * mebibyte)
   const logs = [1, 2, 3, 4].map(() => new MediaLog(pool, limits))

@@ -51,6 +51,11 @@ export class SlabPool {
     return this.#inUse * slabBytes + this.#bytesBeside
   }
 
+  /** What is kept for later use, outside of `bytesInUse`. */
+  get idleBytes(): number {
+    return this.#idle.length * slabBytes
+  }
+
   /** A log's index and headers have grown by so many bytes, or shrunk. */
   charge(bytes: number): void {
     this.#bytesBeside += bytes
