@@ -25,11 +25,13 @@ const amf = 'src/rtmp/amf0.ts'
 const output = 'src/live/output-connection.ts'
 const session = 'src/live/output-session.ts'
 const url = 'src/destination/destination-url.ts'
+const lookUp = 'src/destination/look-up.ts'
 const connectFirst = 'src/destination/connect-first.ts'
 const headers = 'src/live/media-headers.ts'
 const enhanced = 'src/rtmp/enhanced.ts'
 
 const hostile = 'test/hostile/limits.test.ts'
+const lookUpTest = 'src/destination/look-up.test.ts'
 const deadlines = [hostile, 'of TLS, handshake, connect, publish and media'] as const
 const readerTest = 'src/rtmp/chunk-reader.test.ts'
 const connectionTest = 'src/rtmp/connection.test.ts'
@@ -435,10 +437,31 @@ export const limitRows: readonly LimitSection[] = [
       },
       {
         limit: 'addresses of a name that are looked at',
-        of: 'src/destination/look-up.ts#addressesMax',
+        of: `${lookUp}#addressesMax`,
         unit: 'count',
         why: 'An answer of 64 KiB holds four thousand, and each is checked.',
         test: ['src/destination/network-policy.test.ts', 'has so many of them looked at'],
+      },
+      {
+        limit: 'places for look-ups that names which were slow may have, and that are kept for quick ones: one in',
+        of: `${lookUp}#slowOneIn`,
+        unit: 'count',
+        why: 'There are eight (half of UV_THREADPOOL_SIZE), and a look-up cannot be cancelled: names whose server is silent must not have them all.',
+        test: [lookUpTest, 'fifty names under a silent name server leave places for the others'],
+      },
+      {
+        limit: 'a look-up that takes longer is slow',
+        of: `${lookUp}#slowMs`,
+        unit: 'ms',
+        why: 'Name servers answer within some hundred milliseconds. The first one that is quick again ends it.',
+        test: [lookUpTest, 'a name that was slow and is quick again'],
+      },
+      {
+        limit: 'hosts of which it is remembered how quick they were',
+        of: `${lookUp}#hostsMax`,
+        unit: 'count',
+        why: 'About 100 KB. The one that was asked longest ago is forgotten first, and is new then.',
+        test: [lookUpTest, 'so many hosts are remembered'],
       },
       {
         limit: 'look-up, TCP and TLS together',

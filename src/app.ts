@@ -119,7 +119,6 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     ...(overrides.spawned && { spawned: overrides.spawned }),
     supervisor,
     bus,
-    resolvesInMain: overrides.resolve !== undefined,
     clock,
     log,
   })

@@ -85,9 +85,7 @@ async function serve(flags: readonly string[]): Promise<void> {
   // They load while everything else does.
   const threads = mediaThreads(config)
   const spawned =
-    threads === 1
-      ? []
-      : Array.from({ length: threads }, (_, index) => spawnThread(index, spawnData(config, threads, false)))
+    threads === 1 ? [] : Array.from({ length: threads }, (_, index) => spawnThread(index, spawnData(config, threads)))
   const { startApp } = await import('./app.ts')
   const app = await startApp(config, log, { spawned })
   // Before anything is said: whoever reads it may end the server at once.

@@ -44,6 +44,7 @@ function send(
   const startedAtMs = clock.monotonicMs()
   return new Promise((resolve) => {
     const late = new AbortController()
+    const over = AbortSignal.any([signal, late.signal])
     const cancel = clock.after(postDeadlineMs, () => late.abort())
     const settle = (result: { status: number } | { error: string }) => {
       cancel()
@@ -71,8 +72,8 @@ function send(
         {
           method: 'POST',
           headers: { 'content-type': 'application/json', 'user-agent': 'stream-connect', ...headers },
-          lookup: checkedLookup(parts, signal),
-          signal: AbortSignal.any([signal, late.signal]),
+          lookup: checkedLookup(parts, over),
+          signal: over,
           agent: false,
         },
         (answer) => {

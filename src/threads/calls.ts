@@ -18,8 +18,6 @@ export type ThreadData = {
   readonly busPort: MessagePort
   readonly settings: MediaSettings
   readonly logLevel: string
-  /** Host names are looked up in the main thread: a test has its own resolver there. */
-  readonly resolvesInMain: boolean
 }
 
 /** What the main thread asks of a media thread: an Engine, a listener, an end. */
@@ -58,6 +56,7 @@ export type CallsOfMain = {
   find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
   relayEnded(given: number): void
   log(given: LogRecord): void
+  /** All threads share the system's few places for look-ups. */
   resolve(given: string): Promise<readonly ResolvedAddress[]>
 }
 

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { PortBus } from '../bus/port-bus.ts'
 import { systemClock } from '../clock.ts'
 import { AddressPolicy } from '../destination/address-policy.ts'
-import { type Resolve, systemResolve, unlessAborted } from '../destination/look-up.ts'
+import { type Resolve, unlessAborted } from '../destination/look-up.ts'
 import { OwnAddresses } from '../destination/own-addresses.ts'
 import type { Listening } from '../live/ingest-server.ts'
 import { makeMedia } from '../live/media-parts.ts'
@@ -16,7 +16,7 @@ const figuresMs = 1_000
 const delayResolutionMs = 50
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
-const { index, busPort, settings, logLevel, resolvesInMain } = workerData as ThreadData
+const { index, busPort, settings, logLevel } = workerData as ThreadData
 const port = parentPort!
 const log = new ToldLog((record) => link.tell('log', record), logLevel)
 // As in the main thread: a mistake of ours ends the session that it happened in, and not everybody else's broadcast.
@@ -53,9 +53,7 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   },
 })
 
-const resolve: Resolve = resolvesInMain
-  ? (host, signal) => unlessAborted(link.ask('resolve', host), signal)
-  : systemResolve
+const resolve: Resolve = (host, signal) => unlessAborted(link.ask('resolve', host), signal)
 const own = new OwnAddresses(settings.publicHost, { resolve, clock: systemClock })
 const { engine, ingest } = makeMedia(settings, {
   clock: systemClock,

@@ -14,8 +14,8 @@ import { type CallsOfMain, type CallsOfThread, type ListenOrder, sendWish } from
 import { type SpawnData, type SpawnedThread, spawnThread } from './spawn.ts'
 import { ThreadLink, withTransfer } from './thread-link.ts'
 
-/** For a look-up that a thread has asked for; outputs give up earlier. */
-const lookUpMs = 30_000
+/** For a look-up that a thread has asked for. Outputs give up a little earlier; then it waits for a place no longer. */
+const lookUpMs = 12_000
 /** A thread that died so young is not replaced at once: whatever killed it may kill the next one. */
 const youngMs = 5_000
 /** For a thread to write its last words. */
@@ -28,7 +28,6 @@ export type MediaThreadsParts = {
   readonly spawned: readonly SpawnedThread[]
   readonly bus: InProcessBus
   readonly supervisor: Supervisor
-  /** For threads whose ThreadData says that they do not look up themselves. */
   readonly resolve: Resolve
   readonly clock: Clock
   readonly log: Log

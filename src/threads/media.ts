@@ -36,8 +36,6 @@ export type MediaParts = {
   readonly bus: InProcessBus
   readonly policy: AddressPolicy
   readonly resolve: Resolve
-  /** `resolve` is not the system's: threads ask here. */
-  readonly resolvesInMain: boolean
   readonly clock: Clock
   readonly log: Log
   /** For media in this thread: somebody waits for something else that it does. */
@@ -73,8 +71,8 @@ function inThisThread({ supervisor, config, ...parts }: MediaParts): Media {
 }
 
 function inThreads(parts: MediaParts): Media {
-  const { threads: count, config, resolvesInMain, spawned = [] } = parts
-  const threads = new MediaThreads({ ...parts, count, spawned, data: spawnData(config, count, resolvesInMain) })
+  const { threads: count, config, spawned = [] } = parts
+  const threads = new MediaThreads({ ...parts, count, spawned, data: spawnData(config, count) })
   return {
     async listen(host, port, tls) {
       const free = await freePort(host, port)

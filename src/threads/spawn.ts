@@ -26,13 +26,9 @@ export function mediaSettings(config: MediaConfig, threads: number): MediaSettin
   }
 }
 
-/** @param resolvesInMain a test has its own look-up in the main thread. */
-export function spawnData(config: MediaConfig, threads: number, resolvesInMain: boolean): SpawnData {
-  return {
-    settings: mediaSettings(config, threads),
-    logLevel: config.logLevel,
-    resolvesInMain,
-  }
+/** For one of so many threads. */
+export function spawnData(config: MediaConfig, threads: number): SpawnData {
+  return { settings: mediaSettings(config, threads), logLevel: config.logLevel }
 }
 
 /** What a thread is told when it begins; its end of the bus comes with it. */

@@ -75,7 +75,6 @@ export async function startInProcess(threads = 1, canShare?: () => Promise<boole
       },
       supervisor,
       bus,
-      resolvesInMain: false,
       clock,
       log,
     },
