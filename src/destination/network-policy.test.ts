@@ -8,6 +8,7 @@ import { AddressPolicy } from './address-policy.ts'
 import { parseDestination } from './destination-url.ts'
 import { type Dialled, dial, type Resolve } from './dial.ts'
 import { systemResolve } from './look-up.ts'
+import { refusedHosts } from './network-policy.vectors.ts'
 
 /** From a url as a person types it to the socket: whatever the spelling, nothing but a checked address is connected to. */
 
@@ -56,63 +57,6 @@ async function connectTo(url: string, resolve: Resolve, policy = new AddressPoli
   return dial(parsed.destination, { resolve, policy, clock: systemClock, signal: never, deadlineMs: 10_000 })
 }
 
-/** What becomes of each host, in a url with the port of a server that listens on 127.0.0.1. */
-const hosts: readonly (readonly [host: string, outcome: RegExp])[] = [
-  ['127.0.0.1', /loopback/],
-  ['127.0.0.1.', /loopback/],
-  ['127.1', /loopback/],
-  ['127.0.1', /loopback/],
-  ['127.0.0.01', /loopback/],
-  ['127.000.000.001', /loopback/],
-  ['2130706433', /loopback/],
-  ['0x7f000001', /loopback/],
-  ['0x7F.1', /loopback/],
-  ['0177.0.0.1', /loopback/],
-  ['017700000001', /loopback/],
-  ['0x7f.0.0x0.01', /loopback/],
-  ['0', /unspecified/],
-  ['0.0.0.0', /unspecified/],
-  ['0x0', /unspecified/],
-  ['10.1', /private/],
-  ['0xa9fea9fe', /metadata/],
-  ['2852039166', /metadata/],
-  ['169.254.169.254', /metadata/],
-  ['[::1]', /loopback/],
-  ['[0:0:0:0:0:0:0:1]', /loopback/],
-  ['[::]', /unspecified/],
-  ['[::ffff:127.0.0.1]', /loopback/],
-  ['[::ffff:7f00:1]', /loopback/],
-  ['[::FFFF:A9FE:A9FE]', /metadata/],
-  ['[::127.0.0.1]', /written as IPv6/],
-  ['[64:ff9b::127.0.0.1]', /NAT64/],
-  ['[64:ff9b:1::7f00:1]', /NAT64/],
-  ['[2002:7f00:1::]', /6to4/],
-  ['[fe80::1]', /link-local/],
-  ['[ff02::1]', /multicast/],
-  ['224.0.0.251', /multicast/],
-  ['255.255.255.255', /broadcast/],
-  ['localhost', /loopback/],
-  ['LOCALHOST.', /loopback/],
-  ['inside.example.test', /private/],
-  ['both.example.test', /loopback/],
-  // Digits and dots of other scripts are converted to ASCII, and judged as what they are.
-  ['１２７.０.０.１', /loopback/],
-  ['127。0。0。1', /loopback/],
-  ['①②⑦.⓪.⓪.①', /loopback/],
-  ['ｌｏｃａｌｈｏｓｔ', /loopback/],
-  // And what is no host at all never gets so far.
-  ['[fe80::1%eth0]', /host_invalid/],
-  ['[fe80::1%25eth0]', /host_invalid/],
-  ['[::1', /host_invalid/],
-  ['user:secret@127.0.0.1', /credentials_in_url/],
-  ['a.example.test@127.0.0.1', /credentials_in_url/],
-  ['127.0.0.1%00.example.test', /host_invalid/],
-  ['%31%32%37.0.0.1', /host_invalid/],
-  ['127.0.0.1\\.example.test', /host_invalid/],
-  ['127.0.0.1#.example.test', /host_invalid/],
-  ['', /host_missing/],
-]
-
 describe('a destination that may not be reached', () => {
   const names = {
     localhost: ['127.0.0.1', '::1'],
@@ -120,7 +64,7 @@ describe('a destination that may not be reached', () => {
     'inside.example.test': ['192.168.1.1'],
     'both.example.test': ['127.0.0.1', '::ffff:10.0.0.1', '64:ff9b::1'],
   }
-  for (const [host, outcome] of hosts)
+  for (const [host, outcome] of refusedHosts)
     for (const scheme of ['rtmp', 'rtmps'] as const)
       it(`${scheme}://${host || '(nothing)'}: ${outcome.source}`, async () => {
         await using listening = await listenOn('127.0.0.1')

@@ -1,11 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { refusedHosts } from '../../src/destination/network-policy.vectors.ts'
 import { type AmfWritable, EcmaArray, writeAmf0Values } from '../../src/rtmp/amf0.ts'
-import { amf0Malformed, amf0Vectors } from '../../src/rtmp/amf0.vectors.ts'
+import { amf0Malformed, amf0Vectors, bytesOf } from '../../src/rtmp/amf0.vectors.ts'
 import { chunkVectors } from '../../src/rtmp/chunk.vectors.ts'
 import { frameMessage, setChunkSize, userControl, windowAcknowledgementSize } from '../../src/rtmp/chunk-header.ts'
 import { frameCommand } from '../../src/rtmp/command.ts'
 import { handshakeBytes } from '../../src/rtmp/handshake.ts'
+import { keyFrameVectors, payloadVectors } from '../../src/rtmp/key-frame.vectors.ts'
 import { mediaVectors } from '../../src/rtmp/media-message.vectors.ts'
 import { audioFormatVectors, videoFormatVectors } from '../../src/rtmp/sequence-header.vectors.ts'
 import { tagBytes } from './formats/tags.ts'
@@ -170,6 +172,46 @@ export function clientSeeds(): Buffer[] {
       [3, 0, 'play', 3, null, 'x'],
     ]),
     wire(none, 128, [[3, 1, 'publish', 1, null, key], ...publish.slice(3)]),
+    ...shapesOfReports(publish),
+  ]
+}
+
+/**
+ * ireader/media-server #235 and ZLMediaKit #1839 crashed on messages whose bytes their reports keep in attachments. These are made by hand, of
+ * what such code frees and goes on using: a stream that is deleted, published again or closed while media of it is under way, and a message
+ * whose length, type or chunk size changes between its chunks.
+ */
+function shapesOfReports(publish: readonly Said[]): Buffer[] {
+  const frame = media(9, 0, Buffer.alloc(300, 0x17))
+  const [half, rest] = [frame.subarray(0, 150), frame.subarray(150)]
+  const endings: readonly Said[] = [
+    [3, 0, 'deleteStream', 6, null, 1],
+    [3, 1, 'closeStream', 0, null],
+    [4, 1, 'publish', 5, null, key, 'live'],
+    [3, 0, 'connect', 1, fmle],
+  ]
+  // Headers of type 1 and 0 on the chunk stream of the frame: longer, shorter, of another type, on another message stream.
+  const headers = hexes(
+    '44 000000 ffffff 09',
+    '44 000000 000001 09',
+    '44 000000 00012c 14',
+    '04 000000 00012c 09 07000000',
+  )
+  return [
+    ...endings.map((said) =>
+      wire(setChunkSize(4096), 4096, publish, half, rest, wire(none, 4096, [said]), frame, frame),
+    ),
+    ...headers.map((header) => wire(setChunkSize(128), 128, publish, frame.subarray(0, 12 + 128), header, frame)),
+    wire(
+      setChunkSize(128),
+      128,
+      publish,
+      frame.subarray(0, 12 + 128),
+      setChunkSize(1),
+      rest,
+      setChunkSize(65_536),
+      frame,
+    ),
   ]
 }
 
@@ -194,7 +236,15 @@ export function serverSeeds(): Buffer[] {
 const kinds = ['video', 'audio', 'data'] as const
 
 export function mediaSeeds(): Buffer[] {
-  return mediaVectors.map(({ seen, body }) => Buffer.concat([Buffer.of(kinds.indexOf(seen.kind)), body]))
+  const frames = keyFrameVectors.map(({ codec, frame }): readonly ['video', Buffer] => {
+    const head = codec === 'avc1' ? '17 01 000000' : `91 '${codec}' ${codec === 'hvc1' ? '000000' : ''}`
+    return ['video', Buffer.concat([bytesOf(head), bytesOf(frame)])]
+  })
+  const payloads = payloadVectors.map(([, kind, picture]) => [kind, bytesOf(picture)] as const)
+  const messages = mediaVectors.map(({ seen, body }) => [seen.kind, body] as const)
+  return [...messages, ...frames, ...payloads].map(([kind, body]) =>
+    Buffer.concat([Buffer.of(kinds.indexOf(kind)), body]),
+  )
 }
 
 /** @param codecs the index of each codec is the first byte. */
@@ -220,6 +270,7 @@ export function destinationSeeds(): Buffer[] {
     'rtmp://user:password@host/app\n rtmp://host/app/key ',
     'rtmp://ü.example:0/a//b?c=d/\n/key with space',
     '\n',
+    ...refusedHosts.map(([host]) => `rtmp://${host}:1935/live\nkey`),
   )
 }
 
@@ -258,6 +309,7 @@ export function addressSeeds(): Buffer[] {
       '2002:7f00:1::',
     ],
     ...['2001:db8::1', '2606:4700::1111', '8.8.8.8', '::8.8.8.8', '0177.0.0.1', '127.1'],
+    ...refusedHosts.map(([host]) => host.replace(/^\[|\]$/g, '')),
   )
 }
 
