@@ -705,6 +705,9 @@ test('once published: chatter, warnings and unknown words are no failure; nor is
   watchPublished(connection, [target.streamKey], (failure) => failures.push(failure))
   peer.sayOn(...statusOf('NetStream.Publish.Start', 'again', 'status'))
   peer.sayOn(...statusOf('NetStream.Something', 'slow', 'warning'))
+  // A wish of Enhanced RTMP v2 that is not followed: a stranger could send us round in circles with it.
+  const reconnect = { level: 'status', code: 'NetConnection.Connect.ReconnectRequest', tcUrl: 'rtmp://127.0.0.1/live' }
+  for (let count = 0; count < 20; count++) peer.say('onStatus', 0, null, reconnect)
   peer.say('_error', 3, null, { level: 'error', code: 'NetConnection.Call.Failed' })
   peer.say('onFCUnpublish', 0, null, { level: 'status', code: 'NetStream.Unpublish.Success' })
   peer.media(messageTypes.amf0Data, Buffer.alloc(20))

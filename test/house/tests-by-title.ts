@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { filesOfRepository, readRepositoryFile } from './repository.ts'
 
 const files = new Set(filesOfRepository())
@@ -13,7 +14,10 @@ function titlesOf(file: string): readonly string[] {
   return titles
 }
 
-/** Whether a file has a test or a suite whose title begins so; where the title has parts that are filled in, whether it could. */
+/**
+ * Whether a file has a test or a suite whose title begins so. Where the title has parts that are filled in, whether it could: what stands in
+ * their place is a text of the file, or of a table beside it.
+ */
 export function hasTest(file: string, title: string): boolean {
   if (!files.has(file)) return false
   const wanted = plain(title)
@@ -22,8 +26,16 @@ export function hasTest(file: string, title: string): boolean {
     const fixed = text.split(/\$\{[^}]*\}/)
     return fixed[0] === ''
       ? fixed.some((part) => part.includes(wanted))
-      : text.startsWith(wanted) || wanted.startsWith(fixed[0]!)
+      : text.startsWith(wanted) || (wanted.startsWith(fixed[0]!) && hasText(file, wanted.slice(fixed[0]!.length)))
   })
+}
+
+function hasText(file: string, text: string): boolean {
+  const source = readRepositoryFile(file)
+  const tables = [...source.matchAll(/from '\.\/([\w-]+\.vectors\.ts)'/g)].map(([, name]) =>
+    readRepositoryFile(posix.join(posix.dirname(file), name!)),
+  )
+  return [source, ...tables].some((one) => plain(one).includes(text))
 }
 
 function plain(text: string): string {
