@@ -19,7 +19,9 @@ const drainMs = 2_000
 const exitMs = 4_500
 
 // Stripping types and compiling take a third of a start. Where nothing may be written, nothing is kept, and that is all.
-enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/stream-connect'))
+const { directory } = enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/stream-connect'))
+// And for the threads, which do not inherit it.
+if (directory !== undefined) process.env['NODE_COMPILE_CACHE'] ??= directory
 
 await start(process.argv.slice(2)).catch((error: unknown) => {
   const isExpected = error instanceof CodedError
