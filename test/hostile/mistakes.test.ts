@@ -54,7 +54,7 @@ for (const threads of process.env['HOSTILE'] === 'long' ? ['1', '2'] : ['2'])
     })
 
     await t.test('once a second, in an output and in an input: both go on', async () => {
-      publisher.send(18, publisher.lastTimestamp, data('throw in tick'))
+      publisher.send(18, publisher.lastTimestamp, data(`throw in tick ${input.uid}`))
       await server.waitForLog('the mistake', isMistake('a mistake in the tick of an output'))
       await server.waitForLog('the mistake', isMistake('a mistake in the tick of an input'))
       await waitFor('all outputs', () => destination.publishing.length === keys.length + 1)
