@@ -235,6 +235,13 @@ export const limitRows: readonly LimitSection[] = [
         test: [readerTest, 'data and commands are 1 MiB at most, whatever media may be'],
       },
       {
+        limit: 'messages in an aggregate',
+        of: 'src/rtmp/aggregate.ts#aggregateMessagesMax',
+        unit: 'count',
+        why: 'Flash encoders put a second or two into one, which is 200 messages. All of them are taken in one go, before the encoder can be paced.',
+        test: ['src/rtmp/aggregate.test.ts', 'have 1,000 messages at most, of whatever kind'],
+      },
+      {
         limit: 'chunk streams in use',
         of: `${reader}#publisherLimits.chunkStreamsMax`,
         unit: 'count',

@@ -59,6 +59,8 @@ export class RelayWriter {
   readonly #wake: () => void
   /** What did not fit: bounded by what one read of the socket brings, because its owner stops reading. */
   readonly #pending: Buffer[] = []
+  /** The first of #pending that still waits. Thousands of tiny messages may: each shift() would move all that follow. */
+  #head = 0
 
   /** @param wake tells the reader, which sleeps, that there is something to read. */
   constructor(ring: SharedArrayBuffer, wake: () => void) {
@@ -91,12 +93,16 @@ export class RelayWriter {
   /** The reader has made room. @returns whether nothing waits any more. */
   resume(): boolean {
     for (;;) {
-      const first = this.#pending[0]
-      if (first === undefined) break
+      const first = this.#pending[this.#head]
+      if (first === undefined) {
+        this.#pending.length = 0
+        this.#head = 0
+        break
+      }
       const taken = this.#copy(first)
-      if (taken === first.length) this.#pending.shift()
+      if (taken === first.length) this.#head++
       else {
-        this.#pending[0] = first.subarray(taken)
+        this.#pending[this.#head] = first.subarray(taken)
         if (!this.#mayStillFit()) break
       }
     }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { splitAggregate } from './aggregate.ts'
 import { bytesOf } from './amf0.vectors.ts'
-import { type Message, messageTypes } from './message.ts'
+import { type Message, messageTypes, ProtocolError } from './message.ts'
 
 const aggregate = (body: Buffer, timestamp = 1000): Message => ({
   chunkStreamId: 4,
@@ -68,6 +68,15 @@ describe('aggregate messages', () => {
       assert.deepEqual(split(aggregate(two.subarray(0, length))), whole.slice(0, count), `cut at ${length}`)
     }
     assert.deepEqual(split(aggregate(bytesOf('08 ffffff 000000 00 000000 af'))), [])
+  })
+
+  it('have 1,000 messages at most, of whatever kind', () => {
+    for (const type of [messageTypes.video, messageTypes.amf0Command]) {
+      const sub = Buffer.concat([Buffer.of(type), bytesOf('000000 000000 00 000000 0000000b')])
+      const of = (count: number) => aggregate(Buffer.concat(new Array(count).fill(sub)))
+      assert.equal(split(of(1_000)).length, type === messageTypes.video ? 1_000 : 0)
+      assert.throws(() => split(of(1_001)), new ProtocolError('too many messages in an aggregate'))
+    }
   })
 
   it('end on any bytes', () => {
