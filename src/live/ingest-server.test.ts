@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { waitFor, within } from '../../test/support/processes.ts'
@@ -59,3 +61,35 @@ test('a publisher of which no byte comes for a minute is given up, and one that 
   await waitFor('its place to be left', () => left[0] === 'vanished')
   await within('the server to close', publisher.closed, 10_000)
 })
+
+test('a plain connection and a TLS handshake from the same port are two connections', { timeout }, async () => {
+  const server = new IngestServer({
+    seats: { seat: async () => ({ refused: 'stream_key_unknown' }) },
+    clock: new ManualClock(),
+    log: createLog({ logLevel: 'error', logFormat: 'json' }, { write() {} }),
+    maxIngestKbps: 100_000,
+    unpublishedLimits: { max: 1, perNetworkMax: 1 },
+  })
+  using _ = { [Symbol.dispose]: () => server.close() }
+  const secure = await server.listen('127.0.0.1', 0, {})
+  const plain = await server.listen('127.0.0.1', 0)
+  const localPort = await freePort()
+  const first = connect({ host: '127.0.0.1', port: secure.port, localPort })
+  await once(first, 'connect')
+  const isEvicted = once(first, 'close')
+  const second = connect({ host: '127.0.0.1', port: plain.port, localPort })
+  // There is room for one of them: the older one has to go, before its handshake is late.
+  await within('the first one to be closed', isEvicted, 4_000)
+  assert.equal(second.destroyed, false)
+  second.destroy()
+})
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  assert.ok(typeof address === 'object' && address !== null)
+  return address.port
+}

@@ -56,7 +56,7 @@ export class IngestServer {
   readonly #door: Doorkeeper
   readonly #failedKeys: FailedKeys
   readonly #strangerLog: StrangerLog
-  /** Places of sockets whose TLS handshake is under way, by address and port. */
+  /** Places of sockets whose TLS handshake is under way, by their ends. */
   readonly #securing = new Map<string, Place>()
 
   constructor(parts: IngestParts) {
@@ -381,6 +381,7 @@ function logMistake(log: Log, error: unknown): void {
   log.error({ err: error, code: 'internal_error' }, 'an ingest session failed in a way that is a mistake of ours')
 }
 
-function endOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`
+/** Both ends: one port of a peer may be connected to each of our listeners. */
+function endOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
+  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
 }
