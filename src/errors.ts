@@ -16,7 +16,7 @@ export const outputErrorCodes = {
   already_publishing:
     'The destination says that this stream key is in use. Stop the other sender, or wait until its session times out.',
   closed_after_publish:
-    'The destination closed the connection shortly after it had accepted the publish; most platforms do this for a wrong or expired stream key. Check the key.',
+    'The destination closed the connection, or said that it failed, shortly after it had accepted the publish; most platforms do this for a wrong or expired stream key. Check the key.',
   protocol_violation:
     'The destination sent something that is not valid RTMP, or far too much of it. Check that url and port belong to an RTMP server.',
   certificate_expired:

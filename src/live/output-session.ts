@@ -8,6 +8,7 @@ import { type OutputState, type OutputStateName, outputTransitions } from '../mo
 import type { Output } from '../model/live-input.ts'
 import type { DropReason, LastError, OutputHealth } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
+import { SaidByDestination } from '../rtmp/refusal.ts'
 import type { Broadcast, LogForm } from './broadcast.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
 import { OutputPace } from './output-pace.ts'
@@ -404,12 +405,16 @@ export class OutputSession {
       const failure = error as CodedError<OutputErrorCode>
       // A close right after the publish was accepted is how most platforms refuse a key. A reset may be anything, unless it goes on.
       const isEarly = failure.code === 'connection_reset' && sinceMs < closedEarlyMs && !this.#isHeld()
-      const isReset = failure.cause !== undefined
+      const hasWords = failure.cause instanceof SaidByDestination
+      const isReset = failure.cause !== undefined && !hasWords
       this.#earlyResets = isEarly && isReset ? this.#earlyResets + 1 : 0
       if (!isEarly || (isReset && this.#earlyResets < earlyResetsMax)) return failure
+      const after = `${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish`
       return new CodedError(
         'closed_after_publish',
-        `The destination closed the connection ${(sinceMs / 1000).toFixed(1)} s after it had accepted the publish; most platforms do this for a wrong or expired stream key. Check the key.`,
+        hasWords
+          ? `${failure.message} (${after}). Check the key.`
+          : `The destination closed the connection ${after}; most platforms do this for a wrong or expired stream key. Check the key.`,
         { cause: failure },
       )
     }

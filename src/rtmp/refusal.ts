@@ -23,6 +23,9 @@ export class RedirectError extends Error {
   }
 }
 
+/** Cause of a failure whose message is the destination's own words: it has closed nothing yet. */
+export class SaidByDestination extends Error {}
+
 /** Whether an information object says no. `level` is the reliable sign, but some leave it out. */
 export function isRefusal(information: AmfValue): boolean {
   if (textField(information, 'level')?.toLowerCase() === 'error') return true
@@ -51,7 +54,9 @@ export function refusal(
   const words = cleanWords([code, description].filter((part) => part !== '').join(': '), secrets)
   const said = words === '' ? `The destination answered ${command.name} and no reason.` : words
   if (reason === 'stream_key_unknown' || reason === 'input_disabled') return new CodedError('publish_denied', said)
-  return new CodedError(codeOf(code.slice(0, wordsReadMax), description.slice(0, wordsReadMax), phase), said)
+  return new CodedError(codeOf(code.slice(0, wordsReadMax), description.slice(0, wordsReadMax), phase), said, {
+    cause: new SaidByDestination(command.name),
+  })
 }
 
 function codeOf(code: string, description: string, phase: PublishPhase): OutputErrorCode {

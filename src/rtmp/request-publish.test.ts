@@ -12,7 +12,7 @@ import { unknownPeerLimits } from './chunk-reader.ts'
 import { frameCommand } from './command.ts'
 import { RtmpConnection } from './connection.ts'
 import { messageTypes } from './message.ts'
-import { cleanWords, refusal } from './refusal.ts'
+import { cleanWords, refusal, SaidByDestination } from './refusal.ts'
 import {
   AuthenticationNeeded,
   goodbye,
@@ -690,6 +690,8 @@ test('once published: refusals, close and the end are one failure', { timeout },
       name,
     )
     assert.match(failures[0]!.message, message, name)
+    const hasWords = failures[0]!.cause instanceof SaidByDestination
+    assert.equal(hasWords, said.length === 1 && name !== 'close', `${name}: words, or a close`)
     connection.close()
   }
 })

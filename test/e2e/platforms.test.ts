@@ -67,6 +67,7 @@ const accepting: readonly Platform[] = [
 
 const words = {
   twitch: /accepted the publish|in place of answering publish/,
+  failed: /^NetStream\.Failed: No such session \(\d+\.\d s after it had accepted the publish\)\. Check the key\.$/,
   tiktok: 'NetStream.Publish.InvalidSign: invalid sign',
   facebook: 'NetStream.Publish.Failed: Initialization failed',
   busy: 'NetStream.Publish.BadName: Already publishing',
@@ -90,6 +91,15 @@ const refusing: readonly Refusing[] = [
     key: 'live_wrong_too',
     reason: 'closed_after_publish',
     message: words.twitch,
+    attempts: 2,
+  },
+  {
+    name: 'fails-after-start',
+    behaviour: { answerPublish: 'start_then_failed' },
+    path: '/live',
+    key: 'of-no-session',
+    reason: 'closed_after_publish',
+    message: words.failed,
     attempts: 2,
   },
   {

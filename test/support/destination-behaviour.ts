@@ -5,8 +5,11 @@ import type { AmfObject } from './amf0.ts'
 export type Behaviour = {
   /** Takes the TCP connection and never says anything. */
   readonly silent?: boolean
-  /** To `publish`. `start_then_bad_name` is nginx-rtmp's "already publishing". Default `start`. */
-  readonly answerPublish?: 'start' | 'never' | 'bad_name' | 'start_then_bad_name' | Refusal
+  /**
+   * To `publish`. `start_then_bad_name` is nginx-rtmp's "already publishing"; `start_then_failed` says that it cannot go on, and leaves the
+   * closing to the client. Default `start`.
+   */
+  readonly answerPublish?: 'start' | 'never' | 'bad_name' | 'start_then_bad_name' | 'start_then_failed' | Refusal
   /** To releaseStream and FCPublish: nginx-rtmp answers nothing, others `_error`. Default `result`. */
   readonly answerReleaseStream?: 'result' | 'error' | 'nothing'
   /** SRS: once it had releaseStream it answers createStream only after FCPublish. */

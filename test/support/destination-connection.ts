@@ -413,13 +413,15 @@ export class DestinationConnection {
     const { answerPublish = 'start', closeAfterPublishMs, pingEveryMs } = this.#behaviour
     const refuse = ({ code, description = '', level = 'error' }: Refusal) => this.status(level, code, description)
     const badName: Refusal = { code: 'NetStream.Publish.BadName', description: 'Already publishing' }
-    if (answerPublish === 'start' || answerPublish === 'start_then_bad_name') {
+    const failed: Refusal = { code: 'NetStream.Failed', description: 'No such session' }
+    if (answerPublish === 'start' || answerPublish === 'start_then_bad_name' || answerPublish === 'start_then_failed') {
       this.publishedAt = performance.now()
       this.#write(userControl(0, messageStreamId))
       this.status('status', 'NetStream.Publish.Start', 'Start publishing')
       this.#onPublish(this)
       if (this.#behaviour.chatters) this.#chatter()
       if (answerPublish === 'start_then_bad_name') refuse(badName)
+      if (answerPublish === 'start_then_failed') refuse(failed)
     } else if (answerPublish === 'bad_name') refuse(badName)
     else if (answerPublish !== 'never') refuse(answerPublish)
     if (closeAfterPublishMs !== undefined) this.#later(closeAfterPublishMs, () => this.close())
