@@ -5,7 +5,7 @@ import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import { FeedHealth } from './feed-health.ts'
-import { lanes, type MediaLog } from './media-log.ts'
+import { lanes, type MediaLog, messageFlags } from './media-log.ts'
 import { Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
@@ -123,6 +123,50 @@ test('sound alone is let in after two seconds without a picture', () => {
   assert.equal(second.admitted, false)
   second.publish(audio(2_000, aacFrame))
   assert.equal(second.admitted, true)
+})
+
+test('a header that changes does not move the frames of its track, whatever other tracks lead and whatever time it carries', () => {
+  const colour = `94 ${Buffer.from('avc1').toString('hex')} 02 0009 636f6c6f72496e666f 03 000009`
+  for (const [changed, timestamp] of [
+    ['17 00 000000 0142001f', 5_066],
+    ['17 00 000000 0142001f', 0],
+    ['17 00 000000 0142001f', 3_000_000_000],
+    [colour, 5_066],
+    [colour, 0],
+  ] as const) {
+    const broadcast = newBroadcast()
+    const feed = broadcast.feed()
+    for (const one of [video(0, avcHeader), audio(0, aacHeader), video(5_000, avcKey)]) feed.publish(one)
+    // The sound is 200 ms ahead.
+    for (let time = 5_000; time <= 5_240; time += 20) feed.publish(audio(time, aacFrame))
+    feed.publish(video(5_033, avcFrame))
+    feed.publish(video(timestamp, changed))
+    for (const one of [video(5_066, avcKey), video(5_100, avcFrame), video(5_133, avcFrame)]) feed.publish(one)
+    const log = broadcast.log('received')
+    const frames: number[] = []
+    const headers: number[] = []
+    for (let sequence = log.firstSequence; sequence < log.nextSequence; sequence++) {
+      if (log.laneOf(sequence) !== lanes.video) continue
+      const isHeader = (log.flagsOf(sequence) & messageFlags.header) !== 0
+      ;(isHeader ? headers : frames).push(log.timestampOf(sequence))
+    }
+    assert.deepEqual(frames, [0, 33, 66, 100, 133], `${changed} at ${timestamp}`)
+    assert.deepEqual(headers, [0, timestamp === 5_066 ? 66 : 33], `${changed} at ${timestamp}`)
+  }
+})
+
+test('the first header of a track that begins later is believed, unless it carries nonsense', () => {
+  for (const [timestamp, at] of [
+    [5_010, 10],
+    [0, 40],
+    [60_000, 40],
+  ] as const) {
+    const broadcast = newBroadcast()
+    const feed = broadcast.feed()
+    for (const one of [video(0, avcHeader), video(5_000, avcKey), video(5_040, avcFrame)]) feed.publish(one)
+    feed.publish(audio(timestamp, aacHeader))
+    assert.deepEqual(told(broadcast.log('received')).at(-1), `${at} ${plainHex(aacHeader)}`)
+  }
 })
 
 test('what ends a track is kept back until the broadcast ends', () => {

@@ -17,6 +17,9 @@ import { type PublisherClock, Timeline } from './timeline.ts'
 /** Without video for so long, a publisher is taken for one that has none. */
 export const noVideoMs = 2_000
 
+/** As far as tracks are apart; what a header says beyond that is no time of this broadcast. */
+const headerDistanceMs = 3_000
+
 /** Whoever wants to know what happens to the log. */
 export interface BroadcastListener {
   /** New messages are in the log. Called once for many of them, when the loop has read what was there. */
@@ -173,13 +176,13 @@ export class Broadcast {
       this.#isBeyondPlain = true
       for (const listener of this.#listeners) listener.onFormatChanged('beyond_plain')
     }
-    // Headers and metadata often carry 0 or nonsense: they take the time of what was last.
+    const isHeader = headerSlot(media) !== undefined
     const time =
-      clock === undefined || headerSlot(media) !== undefined
-        ? this.timeline.newest
+      clock === undefined || isHeader
+        ? this.#headerTime(media, lane, timestamp, clock)
         : clock.map(timestamp, lane, lane === lanes.video, media.compositionTimeMs)
     if (Number.isNaN(time)) return
-    if (media.kind !== 'data' && headerSlot(media) === undefined) this.#hasMedia = true
+    if (media.kind !== 'data' && !isHeader) this.#hasMedia = true
     this.#health.observe(media, body, time, clock)
     this.#write(media, lane, type, time, body)
     this.#mark()
@@ -192,6 +195,19 @@ export class Broadcast {
     this.timeline.advanceTo(time, lane, media.compositionTimeMs)
     this.#write(media, lane, type, time, body)
     this.#mark()
+  }
+
+  /**
+   * Headers and metadata often carry 0 or nonsense. Those of a track are believed between what was last on it and the newest of all tracks;
+   * whatever else they say must not move the frames that follow, which are never told before them.
+   */
+  #headerTime(media: MediaMessage, lane: number, timestamp: number, clock: PublisherClock | undefined): number {
+    const { newest } = this.timeline
+    if (clock === undefined || media.kind === 'data') return newest
+    const last = this.timeline.newestOn(lane)
+    const time = clock.peek(timestamp)
+    if (Math.abs(time - newest) < headerDistanceMs) return Math.max(last, Math.min(newest, time))
+    return last === Number.NEGATIVE_INFINITY ? newest : last
   }
 
   #write(media: MediaMessage, lane: number, type: number, time: number, body: Buffer): void {
