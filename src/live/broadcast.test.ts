@@ -169,6 +169,29 @@ test('the first header of a track that begins later is believed, unless it carri
   }
 })
 
+test('data that comes before the first media does not set the clock', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  const cue = Buffer.concat([hex('02 000a'), Buffer.from('onTextData'), hex('05')])
+  for (const one of [
+    message(messageTypes.amf0Data, 5_000, cue),
+    audio(0, aacFrame),
+    video(7, avcKey),
+    audio(21, aacFrame),
+    message(messageTypes.amf0Data, 25, cue),
+    video(40, avcFrame),
+  ])
+    feed.publish(one)
+  assert.deepEqual(told(broadcast.log('received')), [
+    `0 ${cue.toString('hex')}`,
+    `0 ${plainHex(aacFrame)}`,
+    `7 ${plainHex(avcKey)}`,
+    `21 ${plainHex(aacFrame)}`,
+    `25 ${cue.toString('hex')}`,
+    `40 ${plainHex(avcFrame)}`,
+  ])
+})
+
 test('what ends a track is kept back until the broadcast ends', () => {
   const broadcast = newBroadcast()
   const feed = broadcast.feed()

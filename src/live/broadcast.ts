@@ -381,7 +381,8 @@ export class PublisherFeed {
     this.messages++
     if (!this.#open || body.length === 0 || media.role === 'empty') return true
     if (!this.#admitted && !this.#admit(media, type, body, message.timestamp)) return true
-    if (headerSlot(media) === undefined && media.role !== 'end_of_sequence')
+    // Data follows the clock and does not set it: what comes before the first picture or sound may carry any time.
+    if (media.kind !== 'data' && headerSlot(media) === undefined && media.role !== 'end_of_sequence')
       this.#clock ??= this.#broadcast.timeline.attach(message.timestamp, media.compositionTimeMs)
     this.#append(media, type, body, message.timestamp)
     return true
