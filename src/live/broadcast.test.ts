@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../clock.ts'
+import { ChunkReader, publisherLimits } from '../rtmp/chunk-reader.ts'
 import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
@@ -11,8 +12,7 @@ import { SlabPool } from './slab-pool.ts'
 
 const pool = new SlabPool(64 * 1024 * 1024)
 
-function newBroadcast(): Broadcast {
-  const limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }
+function newBroadcast(limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }): Broadcast {
   return new Broadcast(
     pool,
     limits,
@@ -190,6 +190,50 @@ test('data that comes before the first media does not set the clock', () => {
     `25 ${cue.toString('hex')}`,
     `40 ${plainHex(avcFrame)}`,
   ])
+})
+
+test('an output joins a feed whose pictures have ended, or never came after their header, and sees them from a key frame on', () => {
+  for (const hadPicture of [true, false]) {
+    const limits = { durationMsMax: 3_000, bytesMax: 8 * 1024 * 1024 }
+    const broadcast = newBroadcast(limits)
+    const feed = broadcast.feed()
+    feed.publish(video(0, avcHeader))
+    feed.publish(audio(0, aacHeader))
+    if (hadPicture) feed.publish(video(0, avcKey))
+    const log = broadcast.log('received')
+    const sound = Buffer.concat([hex('af 01'), Buffer.alloc(4_000)])
+    let startedAt: number | undefined
+    for (let time = 0; time < 12_000; time += 20) {
+      feed.publish(message(messageTypes.audio, time, sound))
+      const start = log.newestKey === undefined ? broadcast.startSequence(log) : undefined
+      if (start !== undefined) startedAt ??= time
+    }
+    assert.equal(log.newestKey, undefined)
+    if (!hadPicture) assert.equal(startedAt, 2_000)
+    const start = broadcast.startSequence(log)
+    assert.ok(start !== undefined)
+    assert.equal(log.laneOf(start), lanes.audio)
+    const cursor = new Cursor(log, pool, 1)
+    cursor.start(start)
+    for (const one of [
+      video(12_010, avcFrame),
+      audio(12_020, aacFrame),
+      video(12_043, avcKey),
+      video(12_076, avcFrame),
+    ])
+      feed.publish(one)
+    const reader = new ChunkReader(publisherLimits)
+    reader.push(Buffer.from('02000000000004010000000000001000', 'hex'), () => {})
+    const heard: string[] = []
+    for (let piece = cursor.next(65_536); piece !== undefined; piece = cursor.next(65_536))
+      reader.push(piece.bytes, ({ type, body }) => heard.push(`${type} ${body.subarray(0, 7).toString('hex')}`))
+    assert.deepEqual(
+      heard.filter((one) => one.startsWith('9')),
+      ['9 17000000000142', '9 1701000000aaaa', '9 2701000000bbbb'],
+    )
+    cursor.close()
+    broadcast.close()
+  }
 })
 
 test('what ends a track is kept back until the broadcast ends', () => {

@@ -141,7 +141,9 @@ export class Broadcast {
       if (missed !== undefined) return missed
     }
     if (log.newestKey !== undefined) return log.newestKey
-    if (log.nextSequence === log.firstSequence || log.newestOnLane[lanes.video]! >= 0) return undefined
+    if (log.nextSequence === log.firstSequence) return undefined
+    // Where pictures come, the next key frame is waited for. A header is no picture, and the last one may have been long ago.
+    if (this.timeline.newest - this.timeline.newestOn(lanes.video) < noVideoMs) return undefined
     const audio = log.newestOnLane[lanes.audio]!
     const audioMs = log.newestTimestamp - log.timestampOf(log.firstSequence)
     return audio >= log.firstSequence && audioMs >= noVideoMs ? audio : undefined

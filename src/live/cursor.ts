@@ -136,6 +136,9 @@ export class Cursor implements LogReader {
     this.#messageEnd = this.#position
     this.#startSequence = sequence
     this.#started = true
+    // It starts with sound where there have been pictures: should they come again, then from a key frame on.
+    const isKey = (log.flagsOf(sequence) & messageFlags.key) !== 0
+    if (!isKey && log.newestOnLane[lanes.video]! >= 0) this.#skipVideoUntil = sequence
     for (const header of log.headersAt(sequence)) this.#sendHeader(header, 0)
     log.join(this)
   }
