@@ -8,13 +8,13 @@ import { Cursor } from './cursor.ts'
 import { FeedHealth } from './feed-health.ts'
 import { lanes, type MediaLog, messageFlags } from './media-log.ts'
 import { Pump } from './pump.ts'
-import { SlabPool } from './slab-pool.ts'
+import { SlabPool, slabBytes } from './slab-pool.ts'
 
 const pool = new SlabPool(64 * 1024 * 1024)
 
-function newBroadcast(limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }): Broadcast {
+function newBroadcast(limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }, slabs = pool): Broadcast {
   return new Broadcast(
-    pool,
+    slabs,
     limits,
     new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
     new FeedHealth(systemClock, 12_000),
@@ -272,6 +272,32 @@ test('the plain form: legacy tags where there are some, the default track alone,
     '40 af012110',
     '66 2701000000cccc',
   ])
+})
+
+test('the plain form is made although making it costs the log, which it is made of, its beginning', () => {
+  const few = new SlabPool(5 * slabBytes)
+  const broadcast = newBroadcast(undefined, few)
+  const feed = broadcast.feed()
+  const avc1 = Buffer.from('avc1').toString('hex')
+  feed.publish(video(0, `90 ${avc1} 0142001e`))
+  feed.publish(video(0, `93 ${avc1} aaaa`))
+  for (let frame = 1; frame < 50; frame++)
+    feed.publish(
+      message(messageTypes.video, frame * 33, Buffer.concat([hex(`a3 ${avc1}`), Buffer.alloc(20_000, frame)])),
+    )
+  const received = broadcast.log('received')
+  assert.equal(received.firstSequence, 0)
+  const plain = broadcast.log('plain')
+  assert.ok(received.firstSequence > 0, 'it did')
+  const last = plain.nextSequence - 1
+  assert.equal(plain.timestampOf(last), 49 * 33)
+  assert.deepEqual(plain.copyBody(last), Buffer.concat([hex('27 01 000000'), Buffer.alloc(20_000, 49)]))
+  for (let sequence = plain.firstSequence; sequence <= last; sequence++) {
+    const body = plain.copyBody(sequence)
+    if (body.length > 20_000) assert.equal(body[100], plain.timestampOf(sequence) / 33)
+  }
+  broadcast.close()
+  assert.equal(few.bytesInUse, 0)
 })
 
 test('another codec in the middle: nobody begins at the frames before it, and outputs are told', () => {

@@ -221,23 +221,35 @@ export class Broadcast {
 
   /** The plain form of what the log holds from its newest key frame on. */
   #makePlain(): FormLog {
-    const { log } = this.#received
     const plain = new FormLog(new MediaLog(this.#pool, this.#limits))
+    try {
+      this.#copyPlain(plain)
+      return plain
+    } catch (error) {
+      plain.log.close()
+      throw error
+    }
+  }
+
+  #copyPlain(plain: FormLog): void {
+    const { log } = this.#received
     const media = newMediaMessage()
     const first = log.newestKey ?? log.firstSequence
+    const firstTime = log.timestampOf(first)
     for (const { lane, type, body } of log.headersAt(first)) {
       classify(type, body, media)
       const form = plainForm(media, body)
-      if (form !== undefined) plain.write(media, lane, type, log.timestampOf(first), form)
+      if (form !== undefined) plain.write(media, lane, type, firstTime, form)
     }
-    for (let sequence = first; sequence < log.nextSequence; sequence++) {
-      const body = log.copyBody(sequence)
-      const type = log.typeOf(sequence)
+    // Where memory is short, what is written here may cost the log its oldest slab.
+    for (let next = Math.max(first, log.firstSequence); next < log.nextSequence; ) {
+      const body = log.copyBody(next)
+      const type = log.typeOf(next)
       classify(type, body, media)
       const form = plainForm(media, body)
-      if (form !== undefined) plain.write(media, log.laneOf(sequence), type, log.timestampOf(sequence), form)
+      if (form !== undefined) plain.write(media, log.laneOf(next), type, log.timestampOf(next), form)
+      next = Math.max(next + 1, log.firstSequence)
     }
-    return plain
   }
 
   /** Another codec in the middle: nobody may begin with frames of the old one any more. */
