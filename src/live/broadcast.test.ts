@@ -236,6 +236,32 @@ test('an output joins a feed whose pictures have ended, or never came after thei
   }
 })
 
+test('an output that missed something begins at the key frame before it, not earlier than it is asked to', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  feed.publish(video(0, avcHeader))
+  for (let time = 0; time < 6_000; time += 100) feed.publish(video(time, time % 1_000 === 0 ? avcKey : avcFrame))
+  const log = broadcast.log('received')
+  const startAt = (from: number, earliest: number) => log.timestampOf(broadcast.startSequence(log, { from, earliest })!)
+  assert.equal(startAt(2_500, 0), 2_000)
+  assert.equal(startAt(2_000, 0), 2_000)
+  assert.equal(startAt(2_500, 2_100), 3_000)
+  assert.equal(startAt(500, 4_200), 5_000)
+  assert.equal(startAt(5_900, 5_100), 5_000, 'no key frame is that new: the live edge')
+})
+
+test('of sound alone, an output that missed something begins with what it missed', () => {
+  const broadcast = newBroadcast()
+  const feed = broadcast.feed()
+  feed.publish(audio(0, aacHeader))
+  for (let time = 0; time < 6_000; time += 20) feed.publish(audio(time, aacFrame))
+  const log = broadcast.log('received')
+  const startAt = (from: number, earliest: number) => log.timestampOf(broadcast.startSequence(log, { from, earliest })!)
+  assert.equal(startAt(2_500, 0), 2_500)
+  assert.equal(startAt(2_500, 4_190), 4_200)
+  assert.equal(startAt(7_000, 0), 5_980, 'nothing is that new: the live edge')
+})
+
 test('what ends a track is kept back until the broadcast ends', () => {
   const broadcast = newBroadcast()
   const feed = broadcast.feed()

@@ -28,6 +28,9 @@ export interface BroadcastListener {
   onFormatChanged(change: 'codec' | 'beyond_plain'): void
 }
 
+/** What an output missed, on the log's clock: it has all before `from`, and wants nothing before `earliest`. */
+export type Missed = { readonly from: number; readonly earliest: number }
+
 /** As received, or plain: see rtmp/legacy-form.ts. Outputs of one form share its bytes. */
 export type LogForm = 'received' | 'plain'
 
@@ -133,12 +136,15 @@ export class Broadcast {
 
   /**
    * Where an output that joins now begins: the newest key frame; for sound alone, the newest message. Undefined: wait.
-   * @param since on the log's clock: begin with the oldest key frame at or after it, to send what was missed.
+   * @param missed begin earlier, to send what was missed.
    */
-  startSequence(log: MediaLog, since?: number): number | undefined {
-    if (since !== undefined) {
-      const missed = log.oldestKeySince(since)
-      if (missed !== undefined) return missed
+  startSequence(log: MediaLog, missed?: Missed): number | undefined {
+    if (missed !== undefined) {
+      // Pictures after the last one that arrived need the key frame before it.
+      const key = log.newestKeyUntil(missed.from)
+      if (key !== undefined && log.timestampOf(key) >= missed.earliest) return key
+      const later = log.oldestKeySince(missed.earliest)
+      if (later !== undefined) return later
     }
     if (log.newestKey !== undefined) return log.newestKey
     if (log.nextSequence === log.firstSequence) return undefined
@@ -146,7 +152,9 @@ export class Broadcast {
     if (this.timeline.newest - this.timeline.newestOn(lanes.video) < noVideoMs) return undefined
     const audio = log.newestOnLane[lanes.audio]!
     const audioMs = log.newestTimestamp - log.timestampOf(log.firstSequence)
-    return audio >= log.firstSequence && audioMs >= noVideoMs ? audio : undefined
+    if (audio < log.firstSequence || audioMs < noVideoMs) return undefined
+    if (missed === undefined) return audio
+    return log.oldestOnLaneSince(lanes.audio, Math.max(missed.from, missed.earliest)) ?? audio
   }
 
   /** The end of the broadcast: what ends the tracks goes into the log, for the outputs to send before their goodbye. */

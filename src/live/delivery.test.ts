@@ -41,6 +41,15 @@ test('a peer that never acknowledges has no lag that could be told from it, and 
   assert(Number.isNaN(peer.delivery.acknowledgedAtMs))
 })
 
+test('what was read for certain is what was acknowledged; without acknowledgements, what was sent', () => {
+  const peer = new Peer()
+  peer.write(5_000)
+  assert.equal(peer.delivery.readUntil(at(peer.sent)), 5_000)
+  peer.acknowledge(2_000 * bytesPerMs)
+  peer.write(3_000)
+  assert.ok(Math.abs(peer.delivery.readUntil(at(peer.sent)) - 2_000) < 1)
+})
+
 test('property: a peer that reads all has no lag, whatever its habit, in sums or in increments', () => {
   fc.assert(
     fc.property(fc.integer({ min: 131_325, max: 5_000_000 }), fc.boolean(), (habitBytes, incremental) => {

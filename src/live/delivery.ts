@@ -100,6 +100,11 @@ export class Delivery {
     return Math.max(0, this.#lagAtAcknowledgementMs, waiting)
   }
 
+  /** Media up to this time was read for certain; where the destination does not acknowledge, it was sent. */
+  readUntil(sent: Sent): number {
+    return Number.isNaN(this.#acknowledgedAtMs) ? sent.mediaTime : this.#timeOf(this.#acknowledgedBytes, sent)
+  }
+
   /** The media time that was reached after so many bytes. */
   #timeOf(bytes: number, sent: Sent): number {
     let [aboveBytes, aboveTime] = [sent.bytes, sent.mediaTime]

@@ -182,9 +182,21 @@ export class MediaLog implements Trimmable {
     return newest !== undefined && newest > sequence ? newest : undefined
   }
 
+  /** The newest key frame at or before a time. */
+  newestKeyUntil(timestamp: number): number | undefined {
+    return this.#keys.findLast((sequence) => this.timestampOf(sequence) <= timestamp)
+  }
+
   /** The oldest key frame at or after a time. */
   oldestKeySince(timestamp: number): number | undefined {
     return this.#keys.find((sequence) => this.timestampOf(sequence) >= timestamp)
+  }
+
+  /** The oldest message of a lane at or after a time. */
+  oldestOnLaneSince(lane: number, timestamp: number): number | undefined {
+    for (let sequence = this.#firstSequence; sequence < this.#nextSequence; sequence++)
+      if (this.laneOf(sequence) === lane && this.timestampOf(sequence) >= timestamp) return sequence
+    return undefined
   }
 
   /** Nobody starts at the key frames so far any more: what follows has another codec. */

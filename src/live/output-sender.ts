@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import type { Broadcast, BroadcastListener, LogForm } from './broadcast.ts'
+import type { Broadcast, BroadcastListener, LogForm, Missed } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import { Delivery, type Sent } from './delivery.ts'
 import { DirectWriter } from './direct-write.ts'
@@ -21,8 +21,8 @@ export type SenderParts = {
   readonly messageStreamId: number
   readonly form: LogForm
   readonly maxLagMs: number
-  /** Begin with what was missed since this time on the log's clock. */
-  readonly resumeAt: number | undefined
+  /** Begin with what the connection before this one did not deliver. */
+  readonly missed: Missed | undefined
   /** Called once when the first media is handed out. */
   readonly onStarted: () => void
   /** A mistake of ours: this connection cannot go on. */
@@ -75,6 +75,10 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   /** How far the destination is behind: what it was not sent yet, and what it does not seem to have read. */
   get lagMs(): number {
     return Math.max(this.cursor.lagMs, this.delivery.lagMs(this.#sent(), this.#newestMs()))
+  }
+  /** On the log's clock: the destination has all before it, as far as anybody can know. NaN before the start. */
+  get deliveredUntil(): number {
+    return this.#cursor.started ? this.delivery.readUntil(this.#sent()) : Number.NaN
   }
   /** A write is under way: bytes wait for the peer. */
   get isWaiting(): boolean {
@@ -251,8 +255,8 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   }
 
   #start(): void {
-    const { broadcast, form, resumeAt } = this.#parts
-    const sequence = broadcast.startSequence(broadcast.log(form), resumeAt)
+    const { broadcast, form, missed } = this.#parts
+    const sequence = broadcast.startSequence(broadcast.log(form), missed)
     if (sequence === undefined) return
     this.cursor.start(sequence)
     this.lastProgressMs = this.#parts.clock.monotonicMs()

@@ -9,7 +9,7 @@ import type { Output } from '../model/live-input.ts'
 import type { DropReason, LastError, OutputHealth } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
 import { SaidByDestination } from '../rtmp/refusal.ts'
-import type { Broadcast, LogForm } from './broadcast.ts'
+import type { Broadcast, LogForm, Missed } from './broadcast.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
 import { OutputPace } from './output-pace.ts'
 import { OutputSender } from './output-sender.ts'
@@ -80,8 +80,8 @@ export class OutputSession {
   #lastError: LastError | undefined
   #wake: AbortController | undefined
   #restart = new AbortController()
-  /** On the log's clock: up to where the connection before this one had sent. */
-  #handedOutUntil = Number.NaN
+  /** On the log's clock: up to where the destination got the feed from the connection before this one. */
+  #deliveredUntil = Number.NaN
 
   #connection: OutputConnection | undefined
   #sender: OutputSender | undefined
@@ -301,7 +301,7 @@ export class OutputSession {
       messageStreamId: connection.messageStreamId,
       maxLagMs,
       form: this.#formFor(connection),
-      resumeAt: this.#resumeAt(),
+      missed: this.#missed(),
       onRestart: () => this.#restart.abort(),
       onFailed: (error) => connection.fail(this.#mistake(error)),
       onStarted: () => {
@@ -326,6 +326,7 @@ export class OutputSession {
     this.rerouted()
     const stop = this.#stop.signal
     await connection.over(AbortSignal.any([stop, this.#restart.signal]))
+    this.#noteDelivered(sender)
     await this.#leave(connection, sender, stop.aborted ? (stop.reason as Stopped).ending : goodbyeAtOnce)
   }
 
@@ -351,10 +352,10 @@ export class OutputSession {
   }
 
   /** After a break: from where the destination was left, as far back as the person wants and the log reaches. */
-  #resumeAt(): number | undefined {
+  #missed(): Missed | undefined {
     const seconds = this.output.resumeSeconds ?? 0
-    if (seconds === 0 || Number.isNaN(this.#handedOutUntil)) return undefined
-    return Math.max(this.#handedOutUntil, this.#broadcast.timeline.newest - seconds * 1000)
+    if (seconds === 0 || Number.isNaN(this.#deliveredUntil)) return undefined
+    return { from: this.#deliveredUntil, earliest: this.#broadcast.timeline.newest - seconds * 1000 }
   }
 
   /** Goodbye and end of stream when what is pending drains in time; a reset otherwise, so that the kernel sends no more of it. */
@@ -381,7 +382,7 @@ export class OutputSession {
     const sender = this.#sender
     if (sender !== undefined) {
       const { cursor } = sender
-      if (!Number.isNaN(cursor.handedOutUntil)) this.#handedOutUntil = cursor.handedOutUntil
+      this.#noteDelivered(sender)
       this.#before.bytesSent += sender.bytesSent
       this.#before.messagesSent += cursor.messagesSent
       this.#before.droppedMessages += cursor.droppedMessages
@@ -397,6 +398,11 @@ export class OutputSession {
     this.#connectedAt = undefined
     this.#publishedAtMs = Number.NaN
     this.#mediaSinceMs = Number.NaN
+  }
+
+  /** Before it leaves the log, after which it does not know any more. */
+  #noteDelivered({ deliveredUntil }: OutputSender): void {
+    if (!Number.isNaN(deliveredUntil)) this.#deliveredUntil = deliveredUntil
   }
 
   #failureOf(error: unknown): CodedError<OutputErrorCode> {
