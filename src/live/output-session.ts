@@ -33,6 +33,8 @@ export type OutputParts = {
 const provingMs = 5_000
 /** And not with a write that has waited for so long: the kernel takes some seconds of media for a peer that does not read. */
 const provingGapMs = 1_000
+/** Frames come one by one, and so does a second: what was sent may be so much less than the time that has passed. */
+const mediaSlackMs = 1_000
 /** Bytes wait and none is taken: the destination is dead, whatever its socket says. */
 const noProgressMs = 10_000
 /** A destination that used to acknowledge and has stopped, while it was sent several times what it used to wait for. */
@@ -185,7 +187,10 @@ export class OutputSession {
       return
     }
     this.#observePace(sender, nowMs)
-    const proven = nowMs - this.#mediaSinceMs
+    // Time in which the encoder sent nothing proves nothing.
+    const { cursor } = sender
+    const sentMs = cursor.timeOf(cursor.handedOutUntil)
+    const proven = Math.min(nowMs - this.#mediaSinceMs, sentMs + mediaSlackMs)
     const idleMs = nowMs - sender.lastProgressMs
     const takes = idleMs < (sender.isWaiting ? provingGapMs : provingMs)
     if (this.#state.name === 'connecting' && proven >= provingMs && takes) {

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from '../../test/contract/manual-clock.ts'
+import { type Behaviour, startDestination } from '../../test/support/destination.ts'
+import { waitFor } from '../../test/support/processes.ts'
+import { AddressPolicy } from '../destination/address-policy.ts'
+import { createLog } from '../log.ts'
+import { newOutputId } from '../model/id.ts'
+import type { OutputState } from '../model/lifecycle.ts'
+import { messageTypes } from '../rtmp/message.ts'
+import { Secret } from '../secret.ts'
+import { Broadcast } from './broadcast.ts'
+import { FeedHealth } from './feed-health.ts'
+import { OutputSession } from './output-session.ts'
+import { Pump } from './pump.ts'
+import { SlabPool } from './slab-pool.ts'
+
+const timeout = 30_000
+
+/** One output of a broadcast, towards a destination on this machine; only its clock is the test's. */
+async function setUp(behaviour: Behaviour = {}) {
+  const destination = await startDestination({ behaviour })
+  const clock = new ManualClock()
+  const pool = new SlabPool(64 * 1024 * 1024)
+  const pump = new Pump(clock, 0)
+  const limits = { durationMsMax: 60_000, bytesMax: 8 * 1024 * 1024 }
+  const broadcast = new Broadcast(pool, limits, pump, new FeedHealth(clock, 12_000))
+  const feed = broadcast.feed()
+  const states: OutputState[] = []
+  const session = new OutputSession(
+    { uid: newOutputId(), created: '', url: destination.url(), streamKey: new Secret('the-key'), enabled: true },
+    broadcast,
+    {
+      clock,
+      pump,
+      pool,
+      resolve: async () => [{ address: '127.0.0.1', family: 4 }],
+      policy: new AddressPolicy(['127.0.0.0/8']),
+      maxLagMs: 4_000,
+      random: () => 0,
+      log: createLog({ logLevel: 'error', logFormat: 'json' }, { write() {} }),
+    },
+    { onChange: (state) => states.push(state), isHeld: () => false, relayPath: () => [] },
+  )
+  const send = (timestamp: number, hex: string) =>
+    feed.publish({
+      chunkStreamId: 6,
+      type: messageTypes.video,
+      timestamp,
+      messageStreamId: 1,
+      body: Buffer.from(hex, 'hex'),
+    })
+  let timestamp = 0
+  send(0, '17000000000142001e')
+  return {
+    destination,
+    session,
+    states,
+    /** A second passes, in which the encoder sends so many frames, the first of them a key frame. */
+    async second(frames: number): Promise<void> {
+      for (let frame = 0; frame < frames; frame++, timestamp += 40)
+        send(timestamp, frame === 0 ? '1701000000aaaa' : '2701000000bbbb')
+      if (session.state.name === 'idle') session.start()
+      const sent = session.health().messagesSent + frames
+      if (frames > 0) await waitFor('the frames to go out', () => session.health().messagesSent >= sent)
+      clock.advance(1_000)
+      session.tick(clock.monotonicMs())
+    },
+    async [Symbol.asyncDispose]() {
+      const stopped = session.stop({ atEdge: false, withinMs: 0, state: 'idle' })
+      await waitFor('it to have stopped', () => {
+        clock.advance(1_000)
+        return session.state.name === 'idle'
+      })
+      await stopped
+      broadcast.close()
+      await destination.stop()
+    },
+  }
+}
+
+test('an output is connected when the destination has taken five seconds of media, not when they have passed', {
+  timeout,
+}, async () => {
+  await using made = await setUp()
+  const { session, second, states } = made
+  await second(25)
+  for (let seconds = 0; seconds < 7; seconds++) await second(0)
+  assert.deepEqual(session.state, { name: 'connecting', step: 'proving' })
+  for (let seconds = 0; seconds < 2; seconds++) await second(25)
+  assert.equal(session.state.name, 'connecting')
+  for (let seconds = 0; seconds < 2; seconds++) await second(25)
+  assert.equal(session.state.name, 'connected')
+  assert.equal(states.filter(({ name }) => name === 'connected').length, 1)
+})
