@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
-import { type Destination, parseDestination } from '../destination/destination-url.ts'
+import type { Destination } from '../destination/destination-url.ts'
 import { type Dialled, dial, type Resolve } from '../destination/dial.ts'
 import { platformOf } from '../destination/platforms.ts'
 import { CodedError, type OutputErrorCode } from '../errors.ts'
@@ -20,6 +20,7 @@ import {
 } from '../rtmp/request-publish.ts'
 import type { Secret } from '../secret.ts'
 import type { OutputSender } from './output-sender.ts'
+import { redirectTarget } from './redirect-target.ts'
 import { relayPathField, writeRelayPath } from './relay-path.ts'
 
 /** Look-up, TCP and TLS. */
@@ -64,9 +65,7 @@ export async function connectOutput(
     } catch (error) {
       if (error instanceof RedirectError) {
         redirectsLeft--
-        const parsed = parseDestination(error.url, destination.streamKey.reveal())
-        if (!parsed.ok) throw new CodedError('redirect_loop', 'The destination redirects to an url that is none.')
-        target = parsed.destination
+        target = redirectTarget(error.url, destination)
         authenticationQuery = undefined
       } else if (error instanceof AuthenticationNeeded && loginsLeft-- > 0) {
         authenticationQuery = error.authenticationQuery

@@ -9,6 +9,7 @@ import type { PreflightEvent, PreflightReport, PreflightStep } from '../model/pr
 import { unknownPeerLimits } from '../rtmp/chunk-reader.ts'
 import { RtmpConnection } from '../rtmp/connection.ts'
 import { AuthenticationNeeded, connectionFailure, RedirectError, requestPublish } from '../rtmp/request-publish.ts'
+import { redirectTarget } from './redirect-target.ts'
 
 export type PreflightParts = {
   readonly clock: Clock
@@ -76,9 +77,7 @@ async function attempts(destination: Destination, output: Target, parts: Preflig
     } catch (error) {
       if (error instanceof RedirectError) {
         redirectsLeft--
-        const next = parseDestination(error.url, output.streamKey.reveal())
-        if (!next.ok) throw new CodedError('redirect_loop', 'The destination redirects to an url that is none.')
-        target = next.destination
+        target = redirectTarget(error.url, destination)
         authenticationQuery = undefined
         steps.done(`redirected to ${target.host}:${target.port}`)
       } else if (error instanceof AuthenticationNeeded && loginsLeft-- > 0) {
