@@ -356,6 +356,8 @@ export class PublisherFeed {
   onAdmitted: (() => void) | undefined
   bytes = 0
   messages = 0
+  /** Pictures and sounds: what shows that an encoder is there. */
+  frames = 0
 
   constructor(broadcast: Broadcast, first: boolean) {
     this.#broadcast = broadcast
@@ -402,10 +404,11 @@ export class PublisherFeed {
     this.bytes += body.length
     this.messages++
     if (!this.#open || body.length === 0 || media.role === 'empty') return true
+    const isFrame = media.kind !== 'data' && headerSlot(media) === undefined && media.role !== 'end_of_sequence'
+    if (isFrame) this.frames++
     if (!this.#admitted && !this.#admit(media, type, body, message.timestamp)) return true
     // Data follows the clock and does not set it: what comes before the first picture or sound may carry any time.
-    if (media.kind !== 'data' && headerSlot(media) === undefined && media.role !== 'end_of_sequence')
-      this.#clock ??= this.#broadcast.timeline.attach(message.timestamp, media.compositionTimeMs)
+    if (isFrame) this.#clock ??= this.#broadcast.timeline.attach(message.timestamp, media.compositionTimeMs)
     this.#append(media, type, body, message.timestamp)
     return true
   }

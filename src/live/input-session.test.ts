@@ -53,9 +53,8 @@ function setUp(windowMs: number) {
 function encoder(session: InputSession, relayPath?: readonly string[]) {
   const cuts: IngestErrorCode[] = []
   const seat = session.seat({ cut: (reason) => cuts.push(reason), ...(relayPath && { relayPath }) })
-  const send = (body: Buffer, timestamp: number) => {
-    if (!('refused' in seat))
-      seat.feed.publish({ chunkStreamId: 4, type: messageTypes.video, timestamp, messageStreamId: 1, body })
+  const send = (body: Buffer, timestamp: number, type: number = messageTypes.video) => {
+    if (!('refused' in seat)) seat.feed.publish({ chunkStreamId: 4, type, timestamp, messageStreamId: 1, body })
   }
   return { cuts, seat, send, leave: (how: 'goodbye' | 'vanished') => (seat as Seat).leave(how) }
 }
@@ -73,6 +72,25 @@ test('an encoder that vanishes is waited for; one that says goodbye ends the bro
   second.send(key, 0)
   second.leave('goodbye')
   assert.deepEqual(states, ['connected', 'held', 'connected again', 'disconnected'])
+})
+
+test('data and headers without picture and sound do not keep an encoder from having vanished', () => {
+  const { clock, session, states } = setUp(30_000)
+  const only = encoder(session)
+  const cue = Buffer.concat([Buffer.from('02000a', 'hex'), Buffer.from('onTextData'), Buffer.of(5)])
+  only.send(key, 0)
+  session.tick()
+  for (let ms = 1_000; ms <= 5_000; ms += 1_000) {
+    assert.deepEqual(states, ['connected'])
+    clock.advance(1_000)
+    only.send(cue, ms, messageTypes.amf0Data)
+    only.send(header, ms)
+    session.tick()
+  }
+  assert.deepEqual(states, ['connected', 'held'])
+  only.send(key, 6_000)
+  session.tick()
+  assert.deepEqual(states, ['connected', 'held', 'connected again'])
 })
 
 test('the window ends: the input is disconnected', () => {

@@ -36,7 +36,7 @@ export type InputParts = OutputParts & {
   readonly lastErrorOf: (output: OutputId) => LastError | undefined
 }
 
-/** Without media for so long, a publisher has vanished, even if its socket is still there. */
+/** Without picture and sound for so long, a publisher has vanished, even if its socket is still there. */
 const silenceMs = 5_000
 /** A second encoder waits for its key frame for as long as it sends; with nothing at all it is cut after so long. */
 const candidateSilenceMs = 30_000
@@ -55,7 +55,7 @@ export type Seat = {
   leave(how: 'goodbye' | 'vanished'): void
 }
 
-type Seated = { readonly publisher: Publisher; readonly feed: PublisherFeed; lastMediaMs: number; bytes: number }
+type Seated = { readonly publisher: Publisher; readonly feed: PublisherFeed; lastMediaMs: number; frames: number }
 
 /**
  * One live input, as it runs: its state, its one publisher (and one that is about to take over), its broadcast, its outputs. Made by the
@@ -120,7 +120,7 @@ export class InputSession {
     }
     this.#broadcast ??= this.#open()
     const feed = this.#broadcast.feed()
-    const seated: Seated = { publisher, feed, lastMediaMs: now, bytes: 0 }
+    const seated: Seated = { publisher, feed, lastMediaMs: now, frames: 0 }
     feed.onAdmitted = () => this.#admit(seated)
     if (feed.admitted) this.#admit(seated)
     else {
@@ -163,8 +163,8 @@ export class InputSession {
     const { clock } = this.#parts
     const now = clock.monotonicMs()
     for (const seated of [this.#publisher, this.#candidate]) {
-      if (seated === undefined || seated.feed.bytes === seated.bytes) continue
-      seated.bytes = seated.feed.bytes
+      if (seated === undefined || seated.feed.frames === seated.frames) continue
+      seated.frames = seated.feed.frames
       seated.lastMediaMs = now
     }
     for (const [code, { untilMs }] of this.#warnings) if (now >= untilMs) this.#warnings.delete(code)
