@@ -202,7 +202,7 @@ function wholeStage({ reads, messages }: Material, outputs: number, way: 'socket
   for (let index = 0; index < outputs; index++)
     new OutputSender({
       ...{ stream: nowhere ?? (stream as unknown as Duplex), broadcast, pool, pump, clock: systemClock },
-      ...{ messageStreamId: 1, form: 'received', maxLagMs: 4_000, missed: undefined },
+      ...{ messageStreamId: 1, form: 'received', maxLagMs: 4_000, takesModEx: true, missed: undefined },
       onStarted() {},
       onFailed(error) {
         throw error

@@ -20,12 +20,17 @@ export const noVideoMs = 2_000
 /** As far as tracks are apart; what a header says beyond that is no time of this broadcast. */
 const headerDistanceMs = 3_000
 
+export type FormatChange = 'codec' | 'beyond_plain' | 'mod_ex'
+
 /** Whoever wants to know what happens to the log. */
 export interface BroadcastListener {
   /** New messages are in the log. Called once for many of them, when the loop has read what was there. */
   onAppended(): void
-  /** From here on the codec is another one, or messages come that need the plain form: connections are begun anew where it matters. */
-  onFormatChanged(change: 'codec' | 'beyond_plain'): void
+  /**
+   * From here on the codec is another one, or messages come that need the plain form, or ModEx: connections are begun anew where it
+   * matters.
+   */
+  onFormatChanged(change: FormatChange): void
 }
 
 /** What an output missed, on the log's clock: it has all before `from`, and wants nothing before `earliest`. */
@@ -80,6 +85,7 @@ export class Broadcast {
   #plain: FormLog | undefined
   #isBeyondPlain = false
   #usesEnhanced = false
+  #usesModEx = false
   #hasMedia = false
   readonly #codecs = { video: '', audio: '' }
   readonly #listeners = new Set<BroadcastListener>()
@@ -108,6 +114,10 @@ export class Broadcast {
   /** Enhanced RTMP has been seen, in whatever form. */
   get usesEnhanced(): boolean {
     return this.#usesEnhanced
+  }
+  /** Messages with ModEx have been seen. */
+  get usesModEx(): boolean {
+    return this.#usesModEx
   }
   /** FourCCs of the default tracks; empty while unknown. */
   get codecs(): { readonly video: string; readonly audio: string } {
@@ -185,6 +195,10 @@ export class Broadcast {
     if (!this.#isBeyondPlain && media.kind !== 'data' && isBeyondPlain(media, body)) {
       this.#isBeyondPlain = true
       for (const listener of this.#listeners) listener.onFormatChanged('beyond_plain')
+    }
+    if (media.modEx && !this.#usesModEx) {
+      this.#usesModEx = true
+      for (const listener of this.#listeners) listener.onFormatChanged('mod_ex')
     }
     const isHeader = headerSlot(media) !== undefined
     const time =

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
-import type { Broadcast, BroadcastListener, LogForm, Missed } from './broadcast.ts'
+import type { Broadcast, BroadcastListener, FormatChange, LogForm, Missed } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import { Delivery, type Sent } from './delivery.ts'
 import { DirectWriter } from './direct-write.ts'
@@ -20,6 +20,7 @@ export type SenderParts = {
   readonly clock: Clock
   readonly messageStreamId: number
   readonly form: LogForm
+  readonly takesModEx: boolean
   readonly maxLagMs: number
   /** Begin with what the connection before this one did not deliver. */
   readonly missed: Missed | undefined
@@ -91,10 +92,12 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     else if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = this.#parts.clock.monotonicMs()
   }
 
-  onFormatChanged(change: 'codec' | 'beyond_plain'): void {
+  onFormatChanged(change: FormatChange): void {
+    const { form, takesModEx } = this.#parts
     // A destination that takes everything, in the form as received, need not notice tracks and wrappings that are new.
-    if (!this.#open || (change === 'beyond_plain' && this.#parts.form === 'received')) return
-    if (this.#cursor.started) this.#parts.onRestart()
+    if (!this.#open || (change === 'beyond_plain' && form === 'received')) return
+    if (change === 'mod_ex' && (form === 'plain' || takesModEx)) return
+    if (this.#cursor.started || change === 'mod_ex') this.#parts.onRestart()
     else this.#cursor = this.#makeCursor()
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ManualClock } from '../../test/contract/manual-clock.ts'
-import { type Behaviour, startDestination } from '../../test/support/destination.ts'
+import { type Behaviour, type DestinationConnection, startDestination } from '../../test/support/destination.ts'
 import { waitFor } from '../../test/support/processes.ts'
 import { AddressPolicy } from '../destination/address-policy.ts'
 import { createLog } from '../log.ts'
@@ -19,7 +19,7 @@ const timeout = 30_000
 
 /** One output of a broadcast, towards a destination on this machine; only its clock is the test's. */
 async function setUp(behaviour: Behaviour = {}) {
-  const destination = await startDestination({ behaviour })
+  const destination = await startDestination({ behaviour, recording: 'bodies' })
   const clock = new ManualClock()
   const pool = new SlabPool(64 * 1024 * 1024)
   const pump = new Pump(clock, 0)
@@ -54,6 +54,7 @@ async function setUp(behaviour: Behaviour = {}) {
   send(0, '17000000000142001e')
   return {
     destination,
+    send,
     session,
     states,
     /** A second passes, in which the encoder sends so many frames, the first of them a key frame. */
@@ -92,4 +93,30 @@ test('an output is connected when the destination has taken five seconds of medi
   for (let seconds = 0; seconds < 2; seconds++) await second(25)
   assert.equal(session.state.name, 'connected')
   assert.equal(states.filter(({ name }) => name === 'connected').length, 1)
+})
+
+test('a destination that takes several tracks, and does not say so of ModEx, has them until there is ModEx', {
+  timeout,
+}, async () => {
+  await using made = await setUp({ connectResult: { capsEx: 2 } })
+  const { destination, session, send } = made
+  const avc1 = Buffer.from('avc1').toString('hex')
+  const secondTrack = `9600${avc1}010142001f`
+  const modEx = `a70300000000 01 ${avc1} 000000 cccc`.replaceAll(' ', '')
+  send(0, secondTrack)
+  send(0, '1701000000aaaa')
+  session.start()
+  const heard = (connection: DestinationConnection) => connection.messages.map(({ body }) => body!.toString('hex'))
+  const first = await destination.nextPublish()
+  send(40, `a601${avc1}01bbbb`)
+  await waitFor('both tracks', () => heard(first).includes(`a601${avc1}01bbbb`))
+  assert.ok(heard(first).includes(secondTrack))
+
+  send(80, modEx)
+  assert.deepEqual(await first.ends(), { how: 'fin', goodbye: true })
+  const second = await destination.nextPublish()
+  await waitFor('the frame that was wrapped', () => heard(second).includes('2701000000cccc'))
+  assert.deepEqual(heard(second), ['17000000000142001e', '1701000000aaaa', '2701000000cccc'])
+  assert.ok(!heard(first).includes(modEx))
+  assert.equal(destination.connections.length, 2)
 })

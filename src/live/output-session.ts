@@ -306,6 +306,7 @@ export class OutputSession {
       messageStreamId: connection.messageStreamId,
       maxLagMs,
       form: this.#formFor(connection),
+      takesModEx: says(connection, capsExMasks.modEx),
       missed: this.#missed(),
       onRestart: () => this.#restart.abort(),
       onFailed: (error) => connection.fail(this.#mistake(error)),
@@ -336,9 +337,10 @@ export class OutputSession {
   }
 
   /** Everything as it came for a destination that says that it understands it, the plain form for all others. */
-  #formFor({ capabilities }: OutputConnection): LogForm {
-    const extras = capsExMasks.multitrack | capsExMasks.modEx
-    return ((capabilities?.capsEx ?? 0) & extras) === extras ? 'received' : 'plain'
+  #formFor(connection: OutputConnection): LogForm {
+    const { multitrack, modEx } = capsExMasks
+    const takesAll = says(connection, multitrack) && (says(connection, modEx) || !this.#broadcast.usesModEx)
+    return takesAll ? 'received' : 'plain'
   }
 
   /** The destination has said that it does not take a codec of the feed. */
@@ -466,6 +468,10 @@ function added(a: Dropped, b: Dropped | undefined): Dropped {
 
 function stopped(what: string): CodedError<OutputErrorCode> {
   return new CodedError('no_progress', `The destination ${what}. The output is connected again by itself.`)
+}
+
+function says({ capabilities }: OutputConnection, mask: number): boolean {
+  return ((capabilities?.capsEx ?? 0) & mask) !== 0
 }
 
 /** Silence is no refusal: few destinations say what they understand. */

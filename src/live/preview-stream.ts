@@ -2,7 +2,7 @@ import type { Bus, StreamSink } from '../bus/bus.ts'
 import type { LiveInputId } from '../model/id.ts'
 import { previewSubject } from '../model/preview.ts'
 import { flvBodyBytesMax, flvHeader, flvTagOfMessage } from '../rtmp/flv-writer.ts'
-import type { Broadcast, BroadcastListener } from './broadcast.ts'
+import type { Broadcast, BroadcastListener, FormatChange } from './broadcast.ts'
 import type { MediaHeaders } from './media-headers.ts'
 import { lanes, type MediaLog, messageFlags } from './media-log.ts'
 
@@ -77,7 +77,7 @@ class PreviewViewer implements BroadcastListener {
   }
 
   /** Players choose their decoder once, so they begin anew. Tracks and wrappings that are new go on as they came. */
-  onFormatChanged(change: 'codec' | 'beyond_plain'): void {
+  onFormatChanged(change: FormatChange): void {
     if (change === 'codec' && this.#hasBegun) this.end()
   }
 
