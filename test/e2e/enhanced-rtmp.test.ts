@@ -15,7 +15,7 @@ import {
 import { publishWithFfmpeg8 } from '../support/enhanced-peer.ts'
 import { decodesCleanly, makeClip } from '../support/ffmpeg.ts'
 import { type FlvTag, isAudio, isKeyFrame, isSequenceHeader, isVideo, readFlv, writeFlv } from '../support/flv.ts'
-import { startNginxRtmp } from '../support/nginx-rtmp.ts'
+import { type NginxRtmp, startNginxRtmp } from '../support/nginx-rtmp.ts'
 import { comparePackets, packetsOf } from '../support/packets.ts'
 import { temporaryFolder } from '../support/processes.ts'
 import { publish } from '../support/publisher.ts'
@@ -141,7 +141,8 @@ async function fromFfmpeg8({ server }: Setting, name: string): Promise<void> {
   const sent = await reference(fixture(name), laps)
   await using full = await startDestination(takesEverything)
   await using plain = await startDestination(saysNothing)
-  const input = await inputWith(server, full, plain)
+  await using nginx = await startNginxRtmp()
+  const input = await inputWith(server, full, plain, nginx)
   await using encoder = await publishWithFfmpeg8(fixture(name), input.publishUrl, { laps })
   const early = [await full.nextPublish(), await plain.nextPublish()] as const
 
@@ -168,7 +169,23 @@ async function fromFfmpeg8({ server }: Setting, name: string): Promise<void> {
     gotAll(connection, [...all.filter((tag) => isHeader(tag)), ...all.slice(lap)])
   }
   for (const { connections } of [full, plain, lateFull, latePlain]) assert.equal(connections.length, 1)
+  await soundAtNginx(nginx, early[1])
+  const { health } = (await server.outputs(input.uid)).find(({ uid }) => uid === input.outputs[2])!
+  const { attempts, droppedMessages, lastError } = health as Record<string, unknown>
+  assert.deepEqual({ attempts, droppedMessages, lastError }, { attempts: 1, droppedMessages: 0, lastError: undefined })
 }
+
+/** nginx-rtmp knows no picture of Enhanced RTMP, and records none; the sound it records as any plain destination gets it. */
+async function soundAtNginx(nginx: NginxRtmp, plain: DestinationConnection): Promise<void> {
+  await nginx.waitForNoPublisher('key')
+  const [recording, ...others] = await nginx.recordings('key')
+  assert.deepEqual(others, [])
+  const sound = (tags: readonly FlvTag[]) => tags.filter((tag) => isAudio(tag) && !isHeader(tag)).map(toldWhole)
+  const got = sound(await readFlv(recording!))
+  assert.ok(got.length > 100)
+  assert.deepEqual(got, sound(received(plain)))
+}
+const toldWhole = ({ timestamp, body }: FlvTag) => `${timestamp} ms: ${digest(body)}`
 
 /** The file is sent several times: the end tells in which lap a connection joined. */
 function joinsAt(connection: DestinationConnection, sent: readonly FlvTag[], first: FlvTag): boolean {
