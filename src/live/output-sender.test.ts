@@ -12,7 +12,7 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
   const clock = new ManualClock()
   const pool = new SlabPool(1024 * 1024)
   // Its turns never come: the test does not go back to the event loop.
-  const pump = new Pump(clock, 0)
+  const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
   const limits = { durationMsMax: 15_000, bytesMax: 1024 * 1024 }
   const sender = new OutputSender({
     ...{ clock, pool, pump, messageStreamId: 1, form: 'received', maxLagMs: 5_000, resumeAt: undefined },
