@@ -15,7 +15,16 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
   const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
   const limits = { durationMsMax: 15_000, bytesMax: 1024 * 1024 }
   const sender = new OutputSender({
-    ...{ clock, pool, pump, messageStreamId: 1, form: 'received', maxLagMs: 5_000, resumeAt: undefined },
+    ...{
+      clock,
+      pool,
+      pump,
+      messageStreamId: 1,
+      form: 'received',
+      maxLagMs: 5_000,
+      missed: undefined,
+      takesModEx: true,
+    },
     stream: new Duplex(),
     broadcast: new Broadcast(pool, limits, pump, new FeedHealth(clock, 12_000)),
     onStarted() {},
