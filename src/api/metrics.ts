@@ -129,13 +129,16 @@ export class Metrics {
       new Gauge({ name: `stream_connect_media_thread_${name}`, help, labelNames: ['thread'] as const, registers })
     const delayP99 = ofThread(
       'loop_delay_p99_seconds',
-      'How late the work of a media thread was in the last second, p99.',
+      'How late the work of a media thread was in the last second, its rests between two rounds included, p99.',
     )
     const delayMax = ofThread(
       'loop_delay_max_seconds',
-      'How late the work of a media thread was in the last second, at most.',
+      'How late the work of a media thread was in the last second, its rests between two rounds included, at most.',
     )
-    const busy = ofThread('busy_ratio', 'Part of the last second in which a media thread was at work.')
+    const busy = ofThread(
+      'busy_ratio',
+      'Part of the last second in which a media thread was at work, its rests left out.',
+    )
     if (webhooks !== undefined)
       new Counter({
         name: 'stream_connect_webhook_attempts_total',

@@ -49,12 +49,13 @@ export function makeMedia(
     /** Somebody waits for something else that this thread does. */
     readonly isAwaited?: () => boolean
   },
-): { readonly engine: MediaEngine; readonly ingest: IngestServer } {
+): { readonly engine: MediaEngine; readonly ingest: IngestServer; readonly pump: Pump } {
   const { clock, log } = parts
+  const pump = new Pump(clock, rests[settings.latencyMode], parts.isAwaited)
   const engine = new MediaEngine({
     ...parts,
     previewBus: parts.bus,
-    pump: new Pump(clock, rests[settings.latencyMode], parts.isAwaited),
+    pump,
     pool: new SlabPool(settings.bufferTotalBytesMax),
     random: Math.random,
     maxLagMs: settings.maxLagMs,
@@ -69,5 +70,5 @@ export function makeMedia(
     maxIngestKbps: settings.maxIngestKbps,
     unpublishedLimits: shareOf(unpublishedLimits, settings.threads),
   })
-  return { engine, ingest }
+  return { engine, ingest, pump }
 }

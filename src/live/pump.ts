@@ -55,6 +55,8 @@ export class Pump {
   #isDue = false
   /** Before the next round, milliseconds. */
   #restMs: number
+  /** So far, milliseconds: to the event loop this looks like work. */
+  restedMs = 0
   /** Of the run under way. */
   #isFlushing = false
   #nowMs = 0
@@ -84,6 +86,7 @@ export class Pump {
       return
     }
     Atomics.wait(bed, 0, 0, this.#restMs)
+    this.restedMs += this.#restMs
     // The loop reads what has come meanwhile before it comes to this.
     setImmediate(this.#round)
   }

@@ -151,9 +151,9 @@ export const mediaSubjects = {
 
 export type ThreadFigures = {
   readonly thread: number
-  /** Of the last second: how late timers were, beyond their own resolution. Milliseconds. */
+  /** Of the last second: how late timers were, beyond their own resolution; the thread's rests between two rounds are in it. Milliseconds. */
   readonly loopDelayP99Ms: number
   readonly loopDelayMaxMs: number
-  /** Of the last second: from 0 to 1. */
+  /** Of the last second, without rests: from 0 to 1. */
   readonly busy: number
 }

@@ -13,7 +13,8 @@ import { ThreadLink } from './thread-link.ts'
 import { ToldLog } from './told-log.ts'
 
 const figuresMs = 1_000
-const delayResolutionMs = 50
+/** Each look wakes the thread up. */
+const delayResolutionMs = 100
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
 const { index, busPort, settings, logLevel } = workerData as ThreadData
@@ -55,7 +56,7 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
 
 const resolve: Resolve = (host, signal) => unlessAborted(link.ask('resolve', host), signal)
 const own = new OwnAddresses(settings.publicHost, { resolve, clock: systemClock })
-const { engine, ingest } = makeMedia(settings, {
+const { engine, ingest, pump } = makeMedia(settings, {
   clock: systemClock,
   log,
   bus,
@@ -74,16 +75,19 @@ const { engine, ingest } = makeMedia(settings, {
 const delays = monitorEventLoopDelay({ resolution: delayResolutionMs })
 delays.enable()
 let before = performance.eventLoopUtilization()
+let restedMs = 0
 const telling = setInterval(() => {
   const now = performance.eventLoopUtilization()
+  const { active, idle } = performance.eventLoopUtilization(now, before)
   const late = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e4) / 100 - delayResolutionMs)
   const figures: ThreadFigures = {
     thread: index,
     loopDelayP99Ms: late(delays.percentile(99)),
     loopDelayMaxMs: late(delays.max),
-    busy: performance.eventLoopUtilization(now, before).utilization,
+    busy: Math.max(0, active - (pump.restedMs - restedMs)) / (active + idle),
   }
   before = now
+  restedMs = pump.restedMs
   delays.reset()
   bus.publish(mediaSubjects.thread(index), figures)
 }, figuresMs)
