@@ -68,18 +68,24 @@ export type CreatedOutput = Json & {
 /** One line of the server's log, or a line that is no JSON as `{ msg }`. */
 export type LogLine = Readonly<Record<string, unknown>>
 
+/** A port that was free a moment ago may be the other end of somebody's connection by now. */
+const portsTried = 3
+
 /** Starts the server and waits for `GET /readyz` to answer 200. @throws Error with what the server wrote when it ends first. */
 export async function startServer(options: ServerOptions = {}): Promise<ServerUnderTest> {
-  const folder = await temporaryFolder('data')
-  const [httpPort, rtmpPort, rtmpsPort] = (await freePorts(3)) as [number, number, number]
-  const server = new ServerUnderTest(options, folder, { http: httpPort, rtmp: rtmpPort, rtmps: rtmpsPort })
-  try {
-    await server.start()
-  } catch (error) {
-    await server[Symbol.asyncDispose]()
-    throw error
+  for (let attempt = 1; ; attempt++) {
+    const folder = await temporaryFolder('data')
+    const [httpPort, rtmpPort, rtmpsPort] = (await freePorts(3)) as [number, number, number]
+    const server = new ServerUnderTest(options, folder, { http: httpPort, rtmp: rtmpPort, rtmps: rtmpsPort })
+    try {
+      await server.start()
+      return server
+    } catch (error) {
+      await server[Symbol.asyncDispose]()
+      const isTaken = (error as Error).message.includes('another program listens there')
+      if (!isTaken || attempt === portsTried) throw error
+    }
   }
-  return server
 }
 
 export class ServerUnderTest implements AsyncDisposable {
