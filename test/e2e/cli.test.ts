@@ -145,7 +145,9 @@ test('exit status: 0 done, 1 refused, 2 wrong usage, 3 not reachable', { timeout
 test('token and account commands speak to the server while it runs, and open the database while none does', {
   timeout,
 }, async () => {
-  const settings = { DATA_DIR: server.dataDir, API_TOKEN: tokenOfTests, ACCOUNT_ID: accountIdOfTests }
+  // Not the usual port, where somebody's own server may run.
+  const HTTP_PORT = `${server.ports.http}`
+  const settings = { DATA_DIR: server.dataDir, API_TOKEN: tokenOfTests, ACCOUNT_ID: accountIdOfTests, HTTP_PORT }
   const online = await run(['token', 'create', '--name', 'made online'], '', settings)
   assert.deepEqual([online.status, online.stderr.includes('database')], [0, false])
   assert.equal(await readFile(join(server.dataDir, 'api-url'), 'utf8'), `${server.origin}\n`)
