@@ -34,6 +34,13 @@ export const apiLimits: readonly LimitSection[] = [
         test: [hostileHttp, 'beyond so many connections of a listener a new one is closed'],
       },
       {
+        limit: 'requests of one connection that are under way',
+        of: 'src/api/broken-requests.ts#pipelinedMax',
+        unit: 'count',
+        why: 'Clients send the next one after an answer. Node reads a thousand at once, and each may open a file that waits behind the others.',
+        test: [hostileHttp, 'a connection with more than a few requests under way is cut'],
+      },
+      {
         limit: 'headers of a request, and the whole of it',
         of: [`${http}#httpDeadlines.headersMs`, `${http}#httpDeadlines.requestMs`],
         unit: 'ms',

@@ -5,6 +5,12 @@ import { failure, invalid, Refusal, refused } from './envelope.ts'
 
 type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse }
 
+/**
+ * Requests of one connection that are not answered yet. Browsers and SDKs send the next one after an answer; Node reads a thousand pipelined
+ * ones at once, and each of them may open a file that waits behind the others.
+ */
+export const pipelinedMax = 16
+
 /** As much of a listener as is used here. */
 type Listener = {
   on(event: 'request', heard: (request: IncomingMessage, response: ServerResponse) => void): unknown
@@ -25,6 +31,11 @@ export class BrokenRequests {
       this.#underWay.set(request.socket, known.add(exchange))
       response.once('close', () => known.delete(exchange))
     })
+  }
+
+  /** More requests of one connection are under way than anybody pipelines. */
+  isFlooded(socket: Duplex): boolean {
+    return socket.destroyed || (this.#underWay.get(socket)?.size ?? 0) > pipelinedMax
   }
 
   /** For `clientError`. */

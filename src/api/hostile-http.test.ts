@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls'
 import { generate } from 'selfsigned'
 import { type ApiFixture, inputsPath, startApi, token, unknownId } from '../../test/support/api-fixture.ts'
 import { MemoryStore } from '../../test/support/memory-store.ts'
+import { pipelinedMax } from './broken-requests.ts'
 import { failureAnswer } from './schemas.ts'
 import { bodyBytesMax } from './server.ts'
 
@@ -291,11 +292,26 @@ test('who does not read what was asked for is cut, and holds no more than a litt
   // Each answer has 1.5 MB; more requests than the buffers of both systems take.
   socket.pause()
   const request = `GET ${inputsPath} HTTP/1.1\r\nhost: a\r\n${authorization}\r\n`
-  socket.write(request.repeat(30))
-  // It has stopped reading, so it learns of the cut when it writes.
-  const writing = setInterval(() => socket.write(request), 20)
+  socket.write(request.repeat(10))
+  // Asked for more, the server stops reading. Who does not read learns of the cut when he writes.
+  let more = 3
+  const writing = setInterval(() => socket.write(more-- > 0 ? request : '\r\n'), 100)
   await closing(socket)
   clearInterval(writing)
+})
+
+test('a connection with more than a few requests under way is cut, and holds nothing for them', {
+  timeout,
+}, async () => {
+  await using server = await startApi()
+  const port = await open(server)
+  const request = 'GET /readyz HTTP/1.1\r\nhost: a\r\n\r\n'
+  const few = await say(port, `${request.repeat(9)}${request.replace('host', 'connection: close\r\nhost')}`)
+  assert.equal(statusesOf(few).length, 10)
+  const many = await dial(port)
+  many.write(request.repeat(1_000))
+  assert.ok(statusesOf(await readAll(many)).length <= pipelinedMax + 1)
+  assert.deepEqual(statusesOf(await say(port, request.replace('host', 'connection: close\r\nhost'))), [200])
 })
 
 test('a body has its limit, whatever its length was said to be', { timeout }, async () => {

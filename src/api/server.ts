@@ -190,7 +190,16 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return request.sentBody
     },
   )
-  if (options.onRequest !== undefined) app.addHook('onRequest', async () => options.onRequest!())
+  app.addHook('onRequest', async (request, reply) => {
+    const { socket } = request.raw
+    if (!brokenRequests.isFlooded(socket)) return
+    socket.destroy()
+    reply.hijack()
+  })
+  // Not for what anybody may ask: a thread that carries media, too, is not to be kept awake by strangers.
+  app.addHook('onRequest', async ({ url }) => {
+    if (url.startsWith('/client/')) options.onRequest?.()
+  })
   app.addHook('onRequest', async (request, reply) => {
     checkHeaders(request.raw)
     // Whatever the client calls it: the documented curl lines send their JSON as a form, or as nothing at all.

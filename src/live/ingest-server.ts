@@ -21,6 +21,8 @@ const publishMs = 10_000
 const tlsHandshakeMs = 5_000
 /** After so long without a byte the socket is given up; the broadcast itself was held long before. */
 const idleMs = 60_000
+/** libuv accepts one connection in each turn of the loop: while they come, turns must be short. */
+const doorMs = 20
 /** After the last words, for the encoder to close; then it is cut. */
 const farewellMs = 1_000
 /**
@@ -56,6 +58,8 @@ export class IngestServer {
   readonly #door: Doorkeeper
   readonly #failedKeys: FailedKeys
   readonly #strangerLog: StrangerLog
+  /** Monotonic: when somebody came last. */
+  #enteredAtMs = Number.NEGATIVE_INFINITY
   /** Places of sockets whose TLS handshake is under way, by their ends. */
   readonly #securing = new Map<string, Place>()
 
@@ -104,6 +108,9 @@ export class IngestServer {
     }
   }
 
+  /** Somebody has come a moment ago, and others may wait behind: the thread is not to rest. */
+  readonly isBusyAtTheDoor = (): boolean => this.#parts.clock.monotonicMs() - this.#enteredAtMs < doorMs
+
   /** No new encoders. */
   stopListening(): void {
     for (const server of this.#servers) server.close()
@@ -117,6 +124,7 @@ export class IngestServer {
 
   #welcome(socket: Socket, source?: ByteSource): void {
     socket.on('error', () => {})
+    this.#enteredAtMs = this.#parts.clock.monotonicMs()
     const address = socket.remoteAddress ?? ''
     const place = this.#securing.get(endOf(socket)) ?? this.#door.enter(address, () => socket.destroy())
     this.#sockets.add(socket)
@@ -327,7 +335,12 @@ class Pace {
   spend(bytes: number, messages: number): void {
     this.#left -= Math.max(bytes, (messages * this.#bytesPerSecond) / messagesPerSecondMax)
     // While it waits, what had been read already only adds to the debt.
-    if (this.#left > 0 || this.#cancelWait !== undefined) return
+    if (this.#cancelWait !== undefined) {
+      // Whoever else resumes the socket (connection.relay does) must not get around the wait.
+      this.#socket.pause()
+      return
+    }
+    if (this.#left > 0) return
     this.#fill()
     if (this.#left > 0) return
     this.#socket.pause()

@@ -206,9 +206,14 @@ export class MediaLog implements Trimmable {
 
   headersAt(sequence: number): MediaHeaders {
     const changes = this.#headerChanges
-    let index = changes.length - 1
-    while (index > 0 && changes[index]!.sequence > sequence) index--
-    return changes[index]?.headers ?? []
+    let low = 0
+    let high = changes.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (changes[middle]!.sequence <= sequence) low = middle
+      else high = middle - 1
+    }
+    return changes[low]?.headers ?? []
   }
 
   /** The lane's header that is in force at a message. */

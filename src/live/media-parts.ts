@@ -51,7 +51,8 @@ export function makeMedia(
   },
 ): { readonly engine: MediaEngine; readonly ingest: IngestServer; readonly pump: Pump } {
   const { clock, log } = parts
-  const pump = new Pump(clock, rests[settings.latencyMode], parts.isAwaited)
+  const isAwaited = () => ingest.isBusyAtTheDoor() || (parts.isAwaited?.() ?? false)
+  const pump = new Pump(clock, rests[settings.latencyMode], isAwaited)
   const engine = new MediaEngine({
     ...parts,
     previewBus: parts.bus,
@@ -63,7 +64,7 @@ export function makeMedia(
     reconnectWindowMs: settings.reconnectWindowSeconds * 1000,
     maxBitrateKbps: settings.maxBitrateKbps,
   })
-  const ingest = new IngestServer({
+  const ingest: IngestServer = new IngestServer({
     seats: engine,
     clock,
     log,

@@ -53,6 +53,18 @@ test('the body and the headers arrive as they are; the answer is its status', as
   assert.deepEqual(heard, ['POST', 'application/json', 'b', '{"ü":1}'])
 })
 
+test('a receiver that wants to speak something else has answered', { timeout: 10_000 }, async () => {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.write('HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  using _ = { [Symbol.dispose]: () => server.close() }
+  const { port } = server.address() as AddressInfo
+  const outcome = await post(`http://127.0.0.1:${port}/hook`, {}, '{}', parts(), signal)
+  assert.equal(outcome.status, 101)
+})
+
 test('redirects are not followed', async () => {
   await using inside = await listening((_, response) => void response.end())
   await using receiver = await listening((_, response) => {

@@ -87,6 +87,13 @@ function send(
         },
       )
       request.on('error', fail)
+      // 101: Node destroys the request without an error or an answer.
+      request.on('upgrade', (answer, socket) => {
+        socket.destroy()
+        settle({ status: answer.statusCode ?? 101 })
+      })
+      // Whatever Node makes of a request that is over already: the deadline holds.
+      over.addEventListener('abort', () => fail(over.reason), { once: true })
       request.end(body)
     } catch (error) {
       // A header that HTTP cannot say: the API lets none through.

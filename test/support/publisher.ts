@@ -152,17 +152,22 @@ export class Publisher implements AsyncDisposable {
 
   /** OBS's dialogue from SetChunkSize to NetStream.Publish.Start. @throws PublishRefused */
   async requestPublish(key: string, publishType = 'live'): Promise<void> {
-    await this.requestConnect()
-    this.command('releaseStream', null, key)
-    this.command('FCPublish', null, key)
-    const created = await this.#answerTo(this.command('createStream', null))
-    this.messageStreamId = asNumber(created.args[1])
+    await this.requestStream(key)
     const before = this.statuses.length
     this.command('publish', null, key, publishType)
     const status = await this.#next(() => this.statuses[before])
     if (status?.code !== 'NetStream.Publish.Start') {
       throw new PublishRefused(`publish was refused: ${status?.code ?? 'connection closed'}`, status, this)
     }
+  }
+
+  /** The same up to createStream. @throws PublishRefused */
+  async requestStream(key: string): Promise<void> {
+    await this.requestConnect()
+    this.command('releaseStream', null, key)
+    this.command('FCPublish', null, key)
+    const created = await this.#answerTo(this.command('createStream', null))
+    this.messageStreamId = asNumber(created.args[1])
   }
 
   /** SetChunkSize and connect. @throws PublishRefused */
