@@ -46,20 +46,44 @@ test('every step of connecting and every reason has words of its own', () => {
   for (const code of codes) assert.equal(momentWords('reconnecting', code).includes(code), false)
 })
 
-test("the server's sentence is shown as it is, a destination's own words behind plain ones", () => {
-  const because = (code: string, message: string) =>
-    viewOf({ ...seen('reconnecting', code), health: { lastError: { code, message, at } } }).detail
-  assert.equal(
-    because('connection_reset', 'The destination cut the connection.'),
-    'The destination cut the connection.',
-  )
-  const refused = 'ECONNREFUSED 127.0.0.1:9. Nothing listens there: check host and port.'
-  assert.equal(because('connection_refused', refused), refused)
-  assert.equal(
-    because('publish_denied', 'NetStream.Publish.Denied: <b>no</b>'),
-    'The destination refused the stream key or the login. It says: “NetStream.Publish.Denied: <b>no</b>”',
-  )
-  // An older error says nothing of what goes on now.
+function because(code: string, message: string): string | undefined {
+  return viewOf({ ...seen('reconnecting', code), health: { lastError: { code, message, at } } }).detail
+}
+
+test("the server's own sentence is shown as it is", () => {
+  const table = [
+    ['connection_reset', 'The destination cut the connection.'],
+    ['connection_reset', 'ECONNRESET 203.0.113.7:443: the connection was cut during the TLS handshake.'],
+    ['connection_reset', 'live.example: ECONNRESET 203.0.113.7. The connection was cut as soon as it was made.'],
+    ['closed_after_publish', 'The destination closed the connection 0.3 s after it had accepted the publish.'],
+    ['codec_refused', 'the destination says that it does not take hvc1, which the encoder sends'],
+    ['publish_denied', 'The destination asks for a login.'],
+    ['connection_refused', 'ECONNREFUSED 127.0.0.1:9. Nothing listens there: check host and port.'],
+    // Nobody was asked, or the answer had no words in it.
+    ['destination_not_allowed', '10.0.0.1, a private address. Outputs may not reach it.'],
+    ['dns_failed', 'look-up failed live.example. The host name could not be resolved.'],
+    ['connect_timeout', 'live.example did not answer connect within 10 s.'],
+    ['tls_failed', '203.0.113.7:443 closed the connection during the TLS handshake.'],
+    ['certificate_expired', 'Certificate expired.'],
+    ['a_code_of_tomorrow', 'Something else.'],
+  ] as const
+  for (const [code, message] of table) assert.equal(because(code, message), message)
+})
+
+test("a destination's own words stand behind plain ones", () => {
+  const table = [
+    ['publish_denied', 'NetStream.Publish.Denied: <b>no</b>', 'The destination refused the stream key or the login.'],
+    ['publish_denied', 'The key is wrong.', 'The destination refused the stream key or the login.'],
+    ['publish_denied', 'ERROR 17 at the gate', 'The destination refused the stream key or the login.'],
+    ['already_publishing', 'NetStream.Publish.BadName', 'The destination says that this stream key is in use.'],
+    ['connection_reset', 'NetConnection.Connect.Closed', 'The destination cut the connection.'],
+  ] as const
+  for (const [code, words, plain] of table) assert.equal(because(code, words), `${plain} It says: “${words}”`)
+  for (const code of ['closed_after_publish', 'codec_refused', 'connect_rejected'])
+    assert.match(because(code, 'Go away.') ?? '', /^The destination .* It says: “Go away\.”$/)
+})
+
+test('an older error says nothing of what goes on now', () => {
   const older = { lastError: { code: 'dns_failed', message: 'ENOTFOUND', at } }
   const view = viewOf({ ...seen('reconnecting', 'no_progress'), health: older })
   assert.equal(view.detail, 'The destination stopped taking data.')

@@ -114,15 +114,31 @@ function isOff({ status }: Seen): boolean {
   return status?.current.state === 'disconnected' && status.current.reason === 'disabled'
 }
 
-/** A sentence of the server's own, or one that begins with the system's code (ECONNREFUSED): it says all that a person needs. */
-const ownSentence = /^(?:The |[A-Z][A-Z_]{3,} )/
+/** Their message may be a destination's own words (src/rtmp/refusal.ts); with every other code it is the server that speaks. */
+const saidByDestination: ReadonlySet<string> = new Set([
+  'already_publishing',
+  'closed_after_publish',
+  'codec_refused',
+  'connect_rejected',
+  'connection_reset',
+  'publish_denied',
+] satisfies OutputErrorCode[])
+
+/** With these codes too the server may have a sentence of its own, which is about the destination … */
+const ownSentence = /^[Tt]he destination /
+/** … or, where a connection was cut, has the system's code (ECONNRESET) before it, behind the host where that is a name. */
+const systemCode = /^(?:\S+: )?E[A-Z]{3,} /
 
 /** What the server says; where that is a destination's own words, in plain words before them. */
 function reasonOf({ health }: Seen, reason: string): string {
   const plain = reasonWords[reason as OutputErrorCode] ?? `The destination could not be served (${reason}).`
   const error = health?.lastError
   if (error?.code !== reason) return plain
-  return ownSentence.test(error.message) ? error.message : `${plain} It says: “${error.message}”`
+  const isOwn =
+    !saidByDestination.has(reason) ||
+    ownSentence.test(error.message) ||
+    (reason === 'connection_reset' && systemCode.test(error.message))
+  return isOwn ? error.message : `${plain} It says: “${error.message}”`
 }
 
 /** A line of the history of an output, in words. */
