@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { WireOutput } from '../../../src/api/schemas.ts'
 import { outputErrorCodes } from '../../../src/errors.ts'
-import { connectingSteps } from '../../../src/model/lifecycle.ts'
-import { hostOf, momentWords, nameOfOutput, viewOf } from './output-words.ts'
+import { connectingSteps, historyLengthMax } from '../../../src/model/lifecycle.ts'
+import { hostOf, momentsRememberedMax, momentWords, nameOfOutput, viewOf } from './output-words.ts'
 
 const at = '2026-01-13T11:43:41.855Z'
 const next = '2026-01-13T11:44:41.855Z'
@@ -88,6 +88,36 @@ test('an older error says nothing of what goes on now', () => {
   const view = viewOf({ ...seen('reconnecting', 'no_progress'), health: older })
   assert.equal(view.detail, 'The destination stopped taking data.')
   assert.match(viewOf(seen('error', 'a_code_of_tomorrow')).detail ?? '', /a_code_of_tomorrow/)
+})
+
+test('an output is not live since it was live last, or since it failed first, whatever the attempts since', () => {
+  const moments = (...states: readonly string[]) =>
+    states.map((state, index) => ({
+      ingestProtocol: 'rtmp' as const,
+      state,
+      reason: state,
+      statusEnteredAt: `${states.length - index} from the start`,
+    }))
+  const sinceOf = (...states: readonly string[]) => {
+    const [current, ...history] = moments(...states)
+    const status = { current: { ...current!, statusLastSeen: at }, history }
+    const { since, isLonger } = viewOf({ enabled: true, status })
+    return [since, isLonger]
+  }
+  const attempts = (count: number) => Array.from({ length: count }, () => ['error', 'connecting']).flat()
+  const table = [
+    [['error'], '1 from the start', false],
+    [[...attempts(3), 'disconnected'], '3 from the start', false],
+    [[...attempts(2), 'reconnecting', 'connected', 'connecting', 'error'], '4 from the start', false],
+    // Begun anew for another codec, and then refused.
+    [[...attempts(2), 'connected', 'connecting', 'disconnected'], '4 from the start', false],
+    [attempts(3), '2 from the start', false],
+    // An attempt is counted by itself.
+    [['connecting', ...attempts(2), 'disconnected'], '6 from the start', false],
+    [attempts(historyLengthMax / 2).concat('error'), '1 from the start', true],
+  ] as const
+  for (const [states, since, isLonger] of table) assert.deepEqual(sinceOf(...states), [since, isLonger])
+  assert.equal(momentsRememberedMax, historyLengthMax)
 })
 
 test('an output without a name is called after its host', () => {
