@@ -80,7 +80,7 @@ export const OutputRow = memo(function OutputRow({
             <StateBadge tone={tones[view.kind]}>{view.label}</StateBadge>
             {view.since !== undefined && (
               <span className={styles['since']}>
-                for <RelativeTime at={view.since} form="duration" />
+                {view.isLonger ? 'over' : 'for'} <RelativeTime at={view.since} form="duration" />
               </span>
             )}
           </div>

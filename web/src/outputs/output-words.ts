@@ -12,6 +12,8 @@ export type OutputView = {
   readonly detail: string | undefined
   /** ISO 8601; undefined while nothing has happened yet. */
   readonly since: string | undefined
+  /** It may have begun before `since`: what is remembered does not reach further back. */
+  readonly isLonger: boolean
   /** ISO 8601: when the next attempt begins. */
   readonly nextAttemptAt: string | undefined
 }
@@ -93,7 +95,7 @@ export function viewOf(output: Seen, inputIsEnabled = true): OutputView {
         kind: current.state === 'error' ? 'failed' : 'reconnecting',
         label: current.state === 'error' ? 'Not live' : 'Reconnecting',
         detail: reasonOf(output, current.reason),
-        since,
+        ...troubleOf(output.status!),
         nextAttemptAt: current.nextAttemptAt,
       }
     default:
@@ -108,21 +110,56 @@ export function viewOf(output: Seen, inputIsEnabled = true): OutputView {
   }
 }
 
-const nothing = { detail: undefined, since: undefined, nextAttemptAt: undefined } as const
+const nothing = { detail: undefined, since: undefined, isLonger: false, nextAttemptAt: undefined } as const
 
 function isOff({ status }: Seen): boolean {
   return status?.current.state === 'disconnected' && status.current.reason === 'disabled'
 }
 
-/** A sentence of the server's own, or one that begins with the system's code (ECONNREFUSED): it says all that a person needs. */
-const ownSentence = /^(?:The |[A-Z][A-Z_]{3,} )/
+/** Their message may be a destination's own words (src/rtmp/refusal.ts); with every other code it is the server that speaks. */
+const saidByDestination: ReadonlySet<string> = new Set([
+  'already_publishing',
+  'closed_after_publish',
+  'codec_refused',
+  'connect_rejected',
+  'connection_reset',
+  'publish_denied',
+] satisfies OutputErrorCode[])
+
+/** With these codes too the server may have a sentence of its own, which is about the destination … */
+const ownSentence = /^[Tt]he destination /
+/** … or, where a connection was cut, has the system's code (ECONNRESET) before it, behind the host where that is a name. */
+const systemCode = /^(?:\S+: )?E[A-Z]{3,} /
 
 /** What the server says; where that is a destination's own words, in plain words before them. */
 function reasonOf({ health }: Seen, reason: string): string {
   const plain = reasonWords[reason as OutputErrorCode] ?? `The destination could not be served (${reason}).`
   const error = health?.lastError
   if (error?.code !== reason) return plain
-  return ownSentence.test(error.message) ? error.message : `${plain} It says: “${error.message}”`
+  const isOwn =
+    !saidByDestination.has(reason) ||
+    ownSentence.test(error.message) ||
+    (reason === 'connection_reset' && systemCode.test(error.message))
+  return isOwn ? error.message : `${plain} It says: “${error.message}”`
+}
+
+/** As many moments before the current one does the server remember (src/model/lifecycle.ts): the times before them are not known. */
+export const momentsRememberedMax = 50
+
+/**
+ * Since when an output in trouble is not live: since it was live last, or else since it failed first. The state that it is in
+ * begins anew with every attempt.
+ */
+function troubleOf({ current, history }: NonNullable<Seen['status']>): Pick<OutputView, 'since' | 'isLonger'> {
+  let failedAt = current.statusEnteredAt
+  let endedAt = current.statusEnteredAt
+  for (const { state, statusEnteredAt } of history) {
+    if (state === 'disconnected') return { since: failedAt, isLonger: false }
+    if (state === 'connected') return { since: endedAt, isLonger: false }
+    if (state !== 'connecting') failedAt = statusEnteredAt
+    endedAt = statusEnteredAt
+  }
+  return { since: failedAt, isLonger: history.length >= momentsRememberedMax }
 }
 
 /** A line of the history of an output, in words. */
