@@ -89,6 +89,11 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
   const clock = systemClock
   const { dataDir, store, cipher, isNew } = await openData(config, log, opened, overrides)
   const { token, created } = await loadApiToken(dataDir, config.apiToken)
+  let hasStarted = false
+  // Nobody has seen the token of a start that failed: the next one makes another, and shows it.
+  opened.defer(async () => {
+    if (created && !hasStarted) await rm(dataDir.file('api-token'), { force: true })
+  })
   const accountId = await loadAccountId(dataDir, config.accountId)
   // Each run of a server has an epoch of its own: a status of an earlier one is over. The file's lock makes this the only run.
   const owner = 'server'
@@ -206,6 +211,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     await writeFileAtomically(dataDir.file('api-url'), `${origin}\n`)
     opened.defer(() => rm(dataDir.file('api-url'), { force: true }))
   }
+  hasStarted = true
   const started: Started = {
     httpUrl,
     httpsUrl,

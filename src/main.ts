@@ -92,13 +92,13 @@ async function serve(flags: readonly string[]): Promise<void> {
   const app = await startApp(config, log, { spawned })
   // Before anything is said: whoever reads it may end the server at once.
   endOnSignal(app, log)
-  process.stdout.write(welcome(app.started))
+  process.stdout.write(welcome(app.started, config.dataDir))
   const { httpUrl, httpsUrl, rtmpUrl, rtmpsUrl } = app.started
   log.info({ httpUrl, httpsUrl, rtmpUrl, rtmpsUrl }, 'the server is ready')
 }
 
 /** The one place where secrets are printed: the token that was generated at this start, and a link that signs in once. */
-function welcome(started: Started): string {
+function welcome(started: Started, dataDir: string): string {
   const token = started.newToken?.reveal()
   const bearer =
     token ?? (started.tokenFile === undefined ? '$STREAM_CONNECT_API_TOKEN' : `$(cat ${quoted(started.tokenFile)})`)
@@ -107,7 +107,9 @@ function welcome(started: Started): string {
   const lines = [
     '',
     `  Dashboard  ${api === undefined ? 'off' : `${api}/`}`,
-    ...(api === undefined || once === undefined ? [] : [`  Sign in    ${api}${once}   (once, within an hour)`]),
+    ...(api === undefined
+      ? []
+      : [`  Sign in    ${once === undefined ? signInCommand(dataDir) : `${api}${once}   (once, within an hour)`}`]),
     `  API        ${api === undefined ? 'off' : `${api}/client/v4`}`,
     ...(started.httpsUrl === undefined ? [] : [`  HTTPS      ${started.httpsUrl}/client/v4`]),
     `  RTMP       ${started.rtmpUrl ?? 'off'}`,
@@ -119,6 +121,11 @@ function welcome(started: Started): string {
     '',
   ]
   return lines.join('\n')
+}
+
+/** The link of the first start is used up; the command makes another. */
+function signInCommand(dataDir: string): string {
+  return `npx stream-connect sign-in-link${dataDir === './data' ? '' : ` --data-dir ${quoted(dataDir)}`}`
 }
 
 function firstCall(api: string, accountId: string, bearer: string): string {

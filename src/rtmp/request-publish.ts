@@ -27,8 +27,11 @@ export { connectionFailure, RedirectError } from './refusal.ts'
 
 /** What OBS uses with every destination; nothing is known that refuses it. */
 export const outputChunkSize = 4096
-/** What nginx-rtmp's push and the Flash servers announce: servers that acknowledge do so then. */
-const windowBytes = 2_500_000
+/**
+ * Servers that acknowledge do so each time, and whoever stops is noticed when he should have done it twice. nginx-rtmp's push and the Flash
+ * servers announce five times as much, which at 1 Mbit/s is 40 s of silence; YouTube acknowledges four times as often.
+ */
+const windowBytes = 500_000
 /** OBS's. Destinations that are choosy know this one. */
 const flashVersion = 'FMLE/3.0 (compatible; FMSc/1.0)'
 /** Where OBS sends publish and media; below 32, which nginx-rtmp does not accept. */
