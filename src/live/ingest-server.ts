@@ -11,7 +11,7 @@ import { readDirectly } from './direct-read.ts'
 import { Doorkeeper, type DoorLimits, type Place, unpublishedLimits } from './doorkeeper.ts'
 import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
-import type { Seats } from './media-engine.ts'
+import type { SeatRefused, Seats } from './media-engine.ts'
 import { readRelayPath, relayPathField } from './relay-path.ts'
 import { StrangerLog } from './stranger-log.ts'
 
@@ -176,7 +176,7 @@ export class IngestServer {
     const seat = await this.#parts.seats.seat(request.candidateKeys, publisher)
     if ('refused' in seat) {
       place.demote()
-      await this.#keepBack(seat.refused, address, connection, log)
+      await this.#keepBack(seat, address, connection, log)
       request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused), seat.refused)
       await this.#farewell(connection)
       return
@@ -200,9 +200,14 @@ export class IngestServer {
   }
 
   /** Says it in the log; and makes whoever tries many keys wait for each answer. */
-  async #keepBack(code: IngestErrorCode, address: string, connection: RtmpConnection, log: Log): Promise<void> {
+  async #keepBack(
+    { refused: code, inputId }: SeatRefused,
+    address: string,
+    connection: RtmpConnection,
+    log: Log,
+  ): Promise<void> {
     if (code !== 'stream_key_unknown') {
-      log.warn({ code }, 'a publisher was refused')
+      log.warn({ code, inputId }, 'a publisher was refused')
       return
     }
     const { delayMs, failures, isTold } = this.#failedKeys.note(address)
