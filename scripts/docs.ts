@@ -71,7 +71,18 @@ ${markdownTable(
       'live inputs, outputs, their status, accounts, tokens (hashed)',
       'everything has to be set up anew',
     ],
+    [
+      '`stream-connect.sqlite-wal`',
+      'the latest changes, while the server runs, and after a crash',
+      'those changes are gone, and the database may be damaged',
+    ],
+    ['`stream-connect.sqlite-shm`', 'an index of `-wal`', 'it is made again, once no server runs'],
     ['`server.lock`', 'nothing: the server that runs holds it', 'it is made again'],
+    [
+      '`server.pid`',
+      'the process that runs; for the sentence that says so to a second one',
+      'that sentence has no number',
+    ],
     [
       '`secret-key`',
       'the key that encrypts stream keys in the database',
@@ -88,6 +99,9 @@ ${markdownTable(
     ['`tls-cert.pem`, `tls-key.pem`', 'the self-signed certificate', 'a new one is made'],
   ],
 )}
+To copy the database, stop the server first and copy the whole folder: a copy of \`stream-connect.sqlite\` alone that is taken while the
+server runs lacks the changes that are still in \`-wal\`. After a stop that was not cut short \`-wal\` and \`-shm\` are gone.
+
 ## Another SECRET_KEY
 
 Stop the server, give it the new key and the old one, and start it: before it serves anything, everything in the database is encrypted anew.

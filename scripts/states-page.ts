@@ -71,7 +71,8 @@ While an input is held, its outputs stay \`connected\`, and nothing is held agai
 
 After a failure an output is \`reconnecting\` or in \`error\`; \`status.current.nextAttemptAt\` says when it is tried again, and
 [error-codes.md](error-codes.md) what the reason means. The waits of \`reconnecting\` grow from 1 s to 30 s, with chance, and begin anew after
-30 s of real publishing. "In the end" is the same failure once more, two minutes later.
+30 s of real publishing. Two reasons become \`error\` only in the end: \`closed_after_publish\` at the second in a row, at once, and
+\`already_publishing\` when it has gone on for 90 s, for so long a destination may hold the key of a dead session.
 
 ${markdownTable(
   ['reason', 'at first', 'in the end'],

@@ -147,6 +147,7 @@ async function build(config: Config, log: Log, overrides: AppOverrides, opened: 
     cipher,
     clock,
     log,
+    policy: outbound.policy,
     first: { account: accountId, token },
     addresses,
     limits: {

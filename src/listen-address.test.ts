@@ -27,7 +27,7 @@ test('a port that is taken, and a host that is not ours, are named with the mend
   assert.equal(failure.code, 'port_taken')
   assert.equal(
     failure.message,
-    `STREAM_CONNECT_HTTP_PORT is ${port} and another program listens there; stop it or give another port.`,
+    `STREAM_CONNECT_HTTP_PORT (--http-port) is ${port} and another program listens there; stop it or give another port.`,
   )
 
   // 192.0.2.0/24 is set aside for documentation (RFC 5737): no machine has such an address.
@@ -35,12 +35,15 @@ test('a port that is taken, and a host that is not ours, are named with the mend
   const notOurs = listenFailure(foreign, { ...room, host: '192.0.2.1', port: 0 })
   assert(notOurs instanceof CodedError)
   assert.equal(notOurs.code, 'setting_invalid')
-  assert.match(notOurs.message, /^STREAM_CONNECT_HTTP_HOST is "192\.0\.2\.1" and that is no address of this machine/)
+  assert.match(
+    notOurs.message,
+    /^STREAM_CONNECT_HTTP_HOST \(--http-host\) is "192\.0\.2\.1" and that is no address of this machine/,
+  )
 
   const denied = Object.assign(new Error('listen EACCES'), { code: 'EACCES' })
   assert.match(
     String(listenFailure(denied, { ...room, host: '::', port: 80 })),
-    /HTTP_PORT is 80 and this user may not/,
+    /HTTP_PORT \(--http-port\) is 80 and this user may not/,
   )
   const other = new Error('other')
   assert.equal(listenFailure(other, { ...room, host: '::', port: 80 }), other)

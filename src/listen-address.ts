@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { CodedError } from './errors.ts'
-import { variablePrefix } from './settings.ts'
+import { kebab, variablePrefix } from './settings.ts'
 
 /**
  * The host to listen on: `::`, which takes IPv4 too, becomes `0.0.0.0` where the machine has no IPv6.
@@ -28,8 +28,8 @@ export function listenFailure(
   error: unknown,
   room: { readonly hostSetting: string; readonly host: string; readonly portSetting: string; readonly port: number },
 ): unknown {
-  const port = `${variablePrefix}${room.portSetting} is ${room.port}`
-  const host = `${variablePrefix}${room.hostSetting} is "${room.host}"`
+  const port = `${bothNamesOf(room.portSetting)} is ${room.port}`
+  const host = `${bothNamesOf(room.hostSetting)} is "${room.host}"`
   switch (error instanceof Error && 'code' in error ? error.code : undefined) {
     case 'EADDRINUSE':
       return new CodedError('port_taken', `${port} and another program listens there; stop it or give another port.`, {
@@ -51,4 +51,9 @@ export function listenFailure(
     default:
       return error
   }
+}
+
+/** The port may have its default: who gave neither has to know both. */
+function bothNamesOf(setting: string): string {
+  return `${variablePrefix}${setting} (--${kebab(setting)})`
 }

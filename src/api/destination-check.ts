@@ -1,3 +1,5 @@
+import { isIP } from 'node:net'
+import type { AddressPolicy } from '../destination/address-policy.ts'
 import { parseDestination } from '../destination/destination-url.ts'
 import { type Advice, type AdviceCode, lintDestination } from '../destination/lint.ts'
 import type { Output } from '../model/live-input.ts'
@@ -54,6 +56,16 @@ function isRefused({ severity, code }: Advice): boolean {
 /** What looks wrong with url and key, and how to mend it. */
 export function adviceOnDestination(url: string, streamKey: string): Notice[] {
   return lintDestination(url, streamKey).map(({ field, message }) => notice(field, message))
+}
+
+/** That outputs may not reach the url's host, where that is an address. Names are told of when they are looked up, at each attempt. */
+export function adviceOnAddress(url: string, streamKey: string, policy: Pick<AddressPolicy, 'check'>): Notice[] {
+  const parsed = parseDestination(url, streamKey)
+  const host = parsed.ok ? parsed.destination.host : ''
+  const verdict = isIP(host) === 0 ? undefined : policy.check(host)
+  if (verdict === undefined || verdict.allowed) return []
+  const message = `${host} is ${verdict.reason}, which outputs may not reach. To permit it, add its range to STREAM_CONNECT_DESTINATION_ALLOW.`
+  return [notice('url', message)]
 }
 
 /** Options of an output that do nothing, or not what they seem to. */

@@ -10,6 +10,7 @@ import {
   unknownId,
 } from '../../test/support/api-fixture.ts'
 import { MemoryStore } from '../../test/support/memory-store.ts'
+import { AddressPolicy } from '../destination/address-policy.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
 import {
   connectingSteps,
@@ -191,6 +192,21 @@ test('options without effect are saved, and said', async () => {
   assert.equal((await message({ name: 'x' })).length, 1)
   assert.deepEqual(await message({ enabled: false }), [], 'who switches an output is not lectured')
   assert.deepEqual(await message({ password: 'secret' }), [])
+})
+
+test('an address that outputs may not reach is told of, and saved', async () => {
+  await using server = await startApi({ policy: new AddressPolicy(['192.168.0.0/16']) })
+  const { outputs } = await newInput(server)
+  const told = async (url: string) => {
+    const { status, body } = await server.call('POST', outputs, { url, streamKey: 'key' })
+    assert.equal(status, 200)
+    return body.messages.map(({ code, message, source }) => [code, source?.pointer, message])
+  }
+  const mend = 'which outputs may not reach. To permit it, add its range to STREAM_CONNECT_DESTINATION_ALLOW.'
+  assert.deepEqual(await told('rtmp://10.0.0.1/live'), [[11200, '/url', `10.0.0.1 is a private address, ${mend}`]])
+  assert.deepEqual(await told('rtmps://[::1]/live'), [[11200, '/url', `::1 is a loopback address, ${mend}`]])
+  for (const url of ['rtmp://192.168.7.1/live', 'rtmp://8.8.8.8/live', 'rtmp://localhost/live'])
+    assert.deepEqual(await told(url), [], url)
 })
 
 test('lint: each finding is told or refused, and what was saved once can always be switched', async () => {

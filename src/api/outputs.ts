@@ -1,5 +1,5 @@
 import type { Output } from '../model/live-input.ts'
-import { adviceOnDestination, adviceOnOptions, checkDestination } from './destination-check.ts'
+import { adviceOnAddress, adviceOnDestination, adviceOnOptions, checkDestination } from './destination-check.ts'
 import { invalid, type Notice, notFound, success } from './envelope.ts'
 import { noticesOn } from './kept.ts'
 import { editOutput, newOutput } from './output-edit.ts'
@@ -22,8 +22,17 @@ const one = `${collection}/:output_id`
 
 export function addOutputRoutes(
   routes: AccountRoutes,
-  { projection, wishes, wire, outputsMax, resumeSecondsMax }: Parts,
+  { projection, wishes, wire, policy, outputsMax, resumeSecondsMax }: Parts,
 ): void {
+  const adviceOn = (output: Output): Notice[] => {
+    const { url, streamKey } = output
+    return [
+      ...adviceOnDestination(url, streamKey.reveal()),
+      ...(policy === undefined ? [] : adviceOnAddress(url, streamKey.reveal(), policy)),
+      ...adviceOnOptions(output),
+    ]
+  }
+
   routes.get(
     collection,
     { schema: { params: inputParams, response: { 200: successOf(outputList) } } },
@@ -101,10 +110,6 @@ export function addOutputRoutes(
       return {}
     },
   )
-}
-
-function adviceOn(output: Output): Notice[] {
-  return [...adviceOnDestination(output.url, output.streamKey.reveal()), ...adviceOnOptions(output)]
 }
 
 /** @throws Refusal 10060: nothing can be sent again that is not kept. */

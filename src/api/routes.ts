@@ -8,6 +8,7 @@ import type {
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Bus } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
 import { type AccountId, isId } from '../model/id.ts'
 import type { SecretCipher } from '../model/live-input.ts'
 import type { AccountRegister } from './account-register.ts'
@@ -71,6 +72,7 @@ export type Parts = {
   readonly eventStreams: EventStreams
   readonly previews: Previews
   readonly clock: Clock
+  readonly policy: Pick<AddressPolicy, 'check'> | undefined
   readonly outputsMax: number
   readonly resumeSecondsMax: number
 }

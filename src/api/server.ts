@@ -14,6 +14,7 @@ import {
 import type { z } from 'zod'
 import type { Bus } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
+import type { AddressPolicy } from '../destination/address-policy.ts'
 import { CodedError } from '../errors.ts'
 import type { SecretCipher } from '../model/live-input.ts'
 import { Secret } from '../secret.ts'
@@ -60,6 +61,8 @@ export type ApiOptions = {
   readonly cipher: SecretCipher
   readonly clock: Clock
   readonly log: ApiLog
+  /** Which addresses outputs may reach, for what is told of a new one. Absent where that is not known: a server has its own settings. */
+  readonly policy?: Pick<AddressPolicy, 'check'>
   /** Further accounts and tokens are in the store. */
   readonly first: FirstAccount
   /** Asked at every answer: ports may be chosen by the system, and known later than the API is made. */
@@ -230,6 +233,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
           eventStreams,
           previews,
           clock,
+          policy: options.policy,
           outputsMax: limits.outputsMax,
           resumeSecondsMax: limits.resumeSecondsMax,
         }),

@@ -63,7 +63,7 @@ test('an input and its outputs, from making to deleting', async (t) => {
   })
   assert.match(
     (await run(['input', 'list'])).stdout,
-    new RegExp(`^INPUT +NAME +STATE +ENABLED +CREATED\n${input}  Sunday`),
+    new RegExp(`^INPUT +NAME +STATE +ENABLED +CREATED\n${input}  Sunday +never connected +yes `),
   )
   assert.equal((await run(['input', 'show', input])).stdout, made.stdout)
   assert.equal((await run(['input', 'disable', input])).stdout, `disabled ${input}\n`)

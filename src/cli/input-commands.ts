@@ -42,7 +42,7 @@ export const inputCommands: readonly Command[] = [
           inputs.map((input) => [
             input.uid,
             nameOf(input),
-            input.status?.current.state ?? '–',
+            inputState({ status: input.status ?? null }),
             input.enabled ? 'yes' : 'no',
             input.created.replace(/\.\d+Z$/, 'Z'),
           ]),

@@ -84,6 +84,37 @@ test('a plain connection and a TLS handshake from the same port are two connecti
   second.destroy()
 })
 
+test('the log says of plain RTMP at the RTMPS port what to do, and nothing of who only looks', {
+  timeout,
+}, async () => {
+  const lines: string[] = []
+  const server = new IngestServer({
+    seats: { seat: async () => ({ refused: 'stream_key_unknown' }) },
+    clock: new ManualClock(),
+    log: createLog({ logLevel: 'info', logFormat: 'json' }, { write: (line: string) => lines.push(line) }),
+    maxIngestKbps: 100_000,
+  })
+  using _ = { [Symbol.dispose]: () => server.close() }
+  const { port } = await server.listen('127.0.0.1', 0, {})
+  const firstBytes = {
+    'plain RTMP': Buffer.concat([Buffer.of(3), Buffer.alloc(1536)]),
+    RTMPT: Buffer.from('POST /open/1 HTTP/1.1\r\n\r\n'),
+    'a malformed TLS hello': Buffer.from('1603010006010000020303', 'hex'),
+    nothing: Buffer.of(),
+  }
+  for (const bytes of Object.values(firstBytes)) {
+    const socket = connect({ host: '127.0.0.1', port }).on('error', () => {})
+    socket.resume().end(bytes)
+    await within('the server to close', once(socket, 'close'), 10_000)
+  }
+  const told = lines.map((line) => JSON.parse(line))
+  assert.deepEqual(
+    told.map(({ msg, remote }) => [msg, remote]),
+    Array.from({ length: 2 }, () => ['a connection to the RTMPS port was not TLS', '127.0.0.1']),
+  )
+  assert.match(told[0].reason, /plain RTMP.*use an rtmps:\/\/ url, or rtmp:\/\/ with the RTMP port/)
+})
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')

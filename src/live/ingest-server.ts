@@ -11,7 +11,7 @@ import { readDirectly } from './direct-read.ts'
 import { Doorkeeper, type DoorLimits, type Place, unpublishedLimits } from './doorkeeper.ts'
 import { FailedKeys } from './failed-keys.ts'
 import type { Publisher } from './input-session.ts'
-import type { Seats } from './media-engine.ts'
+import type { SeatRefused, Seats } from './media-engine.ts'
 import { readRelayPath, relayPathField } from './relay-path.ts'
 import { StrangerLog } from './stranger-log.ts'
 
@@ -30,6 +30,14 @@ const farewellMs = 1_000
  * of a few bytes costs the log and every output as much work as a frame.
  */
 const messagesPerSecondMax = 10_000
+
+/** What OpenSSL says of a first byte that begins no TLS record: the 3 of plain RTMP, the text of HTTP (RTMPT). */
+const notTlsCodes: ReadonlySet<string> = new Set([
+  'ERR_SSL_WRONG_VERSION_NUMBER',
+  'ERR_SSL_HTTP_REQUEST',
+  'ERR_SSL_HTTPS_PROXY_REQUEST',
+])
+const notTls = 'plain RTMP, or another protocol without TLS: use an rtmps:// url, or rtmp:// with the RTMP port'
 
 export type IngestParts = {
   readonly seats: Seats
@@ -87,8 +95,11 @@ export class IngestServer {
             (socket) => this.#welcome(socket),
           )
     if (tls !== undefined) server.on('connection', (raw) => this.#watchHandshake(raw))
-    // Scanners and wrong protocols: there is nothing to say. Node itself leaves a socket open whose handshake takes too long.
-    server.on('tlsClientError', (_error: Error, socket: Socket) => socket.destroy())
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      this.#tellTlsFailure(error.code, socket.remoteAddress)
+      // Node itself leaves a socket open whose handshake takes too long.
+      socket.destroy()
+    })
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host, port, backlog: 1024, reusePort: isShared }, () => {
@@ -173,7 +184,7 @@ export class IngestServer {
     const seat = await this.#parts.seats.seat(request.candidateKeys, publisher)
     if ('refused' in seat) {
       place.demote()
-      await this.#keepBack(seat.refused, address, connection, log)
+      await this.#keepBack(seat, address, connection, log)
       request.reject('NetStream.Publish.BadName', sentenceOf(seat.refused), seat.refused)
       await this.#farewell(connection)
       return
@@ -197,9 +208,14 @@ export class IngestServer {
   }
 
   /** Says it in the log; and makes whoever tries many keys wait for each answer. */
-  async #keepBack(code: IngestErrorCode, address: string, connection: RtmpConnection, log: Log): Promise<void> {
+  async #keepBack(
+    { refused: code, inputId }: SeatRefused,
+    address: string,
+    connection: RtmpConnection,
+    log: Log,
+  ): Promise<void> {
     if (code !== 'stream_key_unknown') {
-      log.warn({ code }, 'a publisher was refused')
+      log.warn({ code, inputId }, 'a publisher was refused')
       return
     }
     const { delayMs, failures, isTold } = this.#failedKeys.note(address)
@@ -243,6 +259,15 @@ export class IngestServer {
     else if (error instanceof ProtocolError) tell({ reason: error.reason }, 'a connection did not keep to RTMP')
     else if (isMistake(error)) logMistake(log, error)
     else tell({ reason: (error as Error)?.message })
+  }
+
+  /** An encoder that has rtmp:// with the RTMPS port shows its user nothing but a close: then the log has to say why. */
+  #tellTlsFailure(code: string | undefined, remote: string | undefined): void {
+    const { log } = this.#parts
+    if (code !== undefined && notTlsCodes.has(code))
+      this.#strangerLog.write(log, 'info', { remote, reason: notTls }, 'a connection to the RTMPS port was not TLS')
+    // Scanners, health checks, versions of TLS that nobody should use.
+    else log.debug({ remote, code }, 'a TLS handshake failed')
   }
 
   /** Until the encoder says goodbye, is cut by us, goes silent for too long, or its connection ends. */

@@ -64,13 +64,13 @@ export type PublisherSeat = {
   readonly messages: number
 }
 
+/** `inputId` where the key is one of an input, for the log. */
+export type SeatRefused = { readonly refused: IngestErrorCode; readonly inputId?: LiveInputId }
+
 /** Finds the place of a publisher. */
 export interface Seats {
   /** @param candidateKeys what it presented, in the order in which they are tried. */
-  seat(
-    candidateKeys: readonly Secret[],
-    publisher: Publisher,
-  ): Promise<PublisherSeat | { readonly refused: IngestErrorCode }>
+  seat(candidateKeys: readonly Secret[], publisher: Publisher): Promise<PublisherSeat | SeatRefused>
 }
 
 export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'lastErrorOf'> & {
@@ -135,10 +135,7 @@ export class MediaEngine implements Engine, Seats {
     )
   }
 
-  async seat(
-    candidateKeys: readonly Secret[],
-    publisher: Publisher,
-  ): Promise<PublisherSeat | { readonly refused: IngestErrorCode }> {
+  async seat(candidateKeys: readonly Secret[], publisher: Publisher): Promise<PublisherSeat | SeatRefused> {
     for (const candidate of candidateKeys) {
       const presented = candidate.reveal()
       const here = this.#seatHere(presented, publisher)
@@ -176,15 +173,12 @@ export class MediaEngine implements Engine, Seats {
   }
 
   /** @returns undefined when the key is not one of an input that is here. */
-  #seatHere(
-    presented: string,
-    publisher: Publisher,
-  ): PublisherSeat | { readonly refused: IngestErrorCode } | undefined {
+  #seatHere(presented: string, publisher: Publisher): PublisherSeat | SeatRefused | undefined {
     const uid = liveInputOfKey(presented)
     const session = uid === undefined ? undefined : this.#sessions.get(uid)
     if (session === undefined || !session.wish.streamKey.equals(presented)) return undefined
     const seat = session.seat(publisher)
-    if ('refused' in seat) return seat
+    if ('refused' in seat) return { ...seat, inputId: session.wish.uid }
     const { feed } = seat
     return {
       inputId: session.wish.uid,

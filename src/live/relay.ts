@@ -4,7 +4,7 @@ import type { IngestErrorCode } from '../errors.ts'
 import type { LiveInputId } from '../model/id.ts'
 import { type Message, messageTypes } from '../rtmp/message.ts'
 import type { Publisher } from './input-session.ts'
-import type { PublisherSeat, RelayEnd } from './media-engine.ts'
+import type { PublisherSeat, RelayEnd, SeatRefused } from './media-engine.ts'
 import { type HowLeft, RelayReader, RelayWriter } from './relay-ring.ts'
 
 /**
@@ -23,15 +23,13 @@ type ToOwner =
   | { readonly type: 'wake' }
 type ToPublisher =
   | { readonly type: 'seated'; readonly inputId: LiveInputId }
-  | { readonly type: 'refused'; readonly code: IngestErrorCode }
+  | { readonly type: 'refused'; readonly refusal: SeatRefused }
   | { readonly type: 'unknown' }
   | { readonly type: 'room' }
   | { readonly type: 'cut'; readonly reason: IngestErrorCode }
 
 /** The owner answers at once, unless its thread hangs. */
 const answerMs = 3_000
-
-type Refused = { readonly refused: IngestErrorCode }
 
 const sayToOwner = (port: MessagePort, message: ToOwner) => port.postMessage(message)
 const sayToPublisher = (port: MessagePort, message: ToPublisher) => port.postMessage(message)
@@ -47,7 +45,7 @@ export function askOverRelay(
   publisher: Publisher,
   clock: Clock,
   onEnded: () => void,
-): Promise<PublisherSeat | Refused | undefined> {
+): Promise<PublisherSeat | SeatRefused | undefined> {
   return new Promise((resolve) => {
     let seat: RelayedSeat | undefined
     const giveUp = () => {
@@ -55,7 +53,7 @@ export function askOverRelay(
       port.close()
     }
     const cancel = clock.after(answerMs, giveUp)
-    const answer = (result: PublisherSeat | Refused | undefined) => {
+    const answer = (result: PublisherSeat | SeatRefused | undefined) => {
       cancel()
       resolve(result)
       if (seat === undefined) port.close()
@@ -73,7 +71,7 @@ export function askOverRelay(
           answer(seat)
           break
         case 'refused':
-          answer({ refused: message.code })
+          answer(message.refusal)
           break
         case 'unknown':
           answer(undefined)
@@ -143,7 +141,7 @@ class RelayedSeat implements PublisherSeat {
  */
 export function answerRelay(
   { port, ring }: RelayEnd,
-  seat: (presentedKey: string, publisher: Publisher) => PublisherSeat | Refused | undefined,
+  seat: (presentedKey: string, publisher: Publisher) => PublisherSeat | SeatRefused | undefined,
   onEnded: () => void,
 ): void {
   let place: PublisherSeat | undefined
@@ -176,7 +174,7 @@ export function answerRelay(
       cut: (reason) => sayToPublisher(port, { type: 'cut', reason }),
     })
     if (found === undefined) sayToPublisher(port, { type: 'unknown' })
-    else if ('refused' in found) sayToPublisher(port, { type: 'refused', code: found.refused })
+    else if ('refused' in found) sayToPublisher(port, { type: 'refused', refusal: found })
     else {
       place = found
       sayToPublisher(port, { type: 'seated', inputId: found.inputId })

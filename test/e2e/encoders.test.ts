@@ -267,6 +267,7 @@ test('a disabled input refuses with a sentence, cuts who publishes, and lets in 
   const disabled = /The live input is disabled/
   await server.api('PUT', `/${input.uid}`, { enabled: false })
   await assertRefused(publish({ url: server.rtmpUrl, key }), disabled)
+  await server.waitForLog('whose encoder', ({ code, inputId }) => code === 'input_disabled' && inputId === input.uid)
   await server.api('PUT', `/${input.uid}`, { enabled: true })
 
   const publisher = await publish({ url: server.rtmpUrl, key })

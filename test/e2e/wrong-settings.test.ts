@@ -85,7 +85,8 @@ const cases: readonly Case[] = [
   {
     name: 'a host that is not this machine',
     settings: { HTTP_HOST: '192.0.2.1' },
-    sentence: /^STREAM_CONNECT_HTTP_HOST is "192\.0\.2\.1" and that is no address of this machine; give one that is\./,
+    sentence:
+      /^STREAM_CONNECT_HTTP_HOST \(--http-host\) is "192\.0\.2\.1" and that is no address of this machine; give one that is\./,
   },
   {
     name: 'a DATA_DIR that cannot be made',
@@ -122,6 +123,7 @@ test('a certificate and a key that are no pair', { timeout }, async () => {
 for (const setting of ['HTTP_PORT', 'HTTPS_PORT', 'RTMP_PORT', 'RTMPS_PORT'])
   test(`${setting} that another program listens on`, { timeout }, async () => {
     await using folder = await temporaryFolder('taken')
+    const flag = `--${setting.toLowerCase().replace('_', '-')}`
     const other = createServer()
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
     const { port } = other.address() as { port: number }
@@ -130,7 +132,7 @@ for (const setting of ['HTTP_PORT', 'HTTPS_PORT', 'RTMP_PORT', 'RTMPS_PORT'])
       assertRefused(
         run,
         new RegExp(
-          `^STREAM_CONNECT_${setting} is ${port} and another program listens there; stop it or give another port\\.`,
+          `^STREAM_CONNECT_${setting} \\(${flag}\\) is ${port} and another program listens there; stop it or give another port\\.`,
         ),
       )
     } finally {
