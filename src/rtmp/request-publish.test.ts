@@ -104,7 +104,7 @@ test('says what OBS says, in its order', { timeout }, async () => {
   assert.deepEqual(steps, ['connecting', 'publishing'])
   assert.deepEqual(peer.transcript, [
     'setChunkSize 00001000',
-    'windowAcknowledgementSize 002625a0',
+    'windowAcknowledgementSize 0007a120',
     'connect#1@0',
     'releaseStream#2@0',
     'FCPublish#3@0',
