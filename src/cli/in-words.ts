@@ -6,7 +6,9 @@ export function nameOf({ meta }: Pick<WireLiveInput, 'meta'>): string {
 }
 
 export function inputState({ status }: Pick<WireLiveInput, 'status'>): string {
-  return status === null ? 'never connected' : `${status.current.state} (${status.current.reason})`
+  if (status === null) return 'never connected'
+  const { state, reason } = status.current
+  return state === reason ? state : `${state} (${reason})`
 }
 
 /** State and reason, and of an error the sentence that says what to do. */
