@@ -113,7 +113,7 @@ test('from nothing to live and back, without curl', { timeout }, async () => {
   ])
   assert.match(inputs.stdout, new RegExp(`^${input.uid}  Sunday +connected +yes`, 'm'))
   assert.match(outputs.stdout, / there +rtmp:\/\/\S+ +yes +connected$/m)
-  assert.match(figures.stdout, /^input {2}connected \(connected\) {2}\d+ kbps/m)
+  assert.match(figures.stdout, /^input {2}connected {2}\d+ kbps/m)
   for (const { stdout, stderr } of [watched, figures]) assert.doesNotMatch(stdout + stderr, /[^\P{Cc}\n]/u, 'no ANSI')
   assert.equal((await run(['input', 'disable', input.uid])).status, 0)
   await waitFor('the destination to be let go', () => destination.connections.every(({ end }) => end), 10_000)
