@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { ManualClock } from '../../test/contract/manual-clock.ts'
-import { waitFor, within } from '../../test/support/processes.ts'
+import { freePort, waitFor, within } from '../../test/support/processes.ts'
 import { publish } from '../../test/support/publisher.ts'
 import { createLog } from '../log.ts'
 import type { LiveInputId } from '../model/id.ts'
@@ -114,13 +114,3 @@ test('the log says of plain RTMP at the RTMPS port what to do, and nothing of wh
   )
   assert.match(told[0].reason, /plain RTMP.*use an rtmps:\/\/ url, or rtmp:\/\/ with the RTMP port/)
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  assert.ok(typeof address === 'object' && address !== null)
-  return address.port
-}
