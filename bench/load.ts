@@ -138,12 +138,13 @@ export async function startLoad(
   }
 }
 
-/** The relay that does nothing: bench/load/relay.c. */
+/** The relay that does nothing: bench/load/relay.c. @param restMs rests for so long before it reads. */
 export async function startNullRelay(
   programs: LoadPrograms,
   sinkPorts: readonly number[],
+  restMs: number,
 ): Promise<AsyncDisposable & { readonly pid: number; readonly port: number }> {
-  const relay = new LineProgram('relay', join(programs.folder, 'relay'), sinkPorts.map(String))
+  const relay = new LineProgram('relay', join(programs.folder, 'relay'), [restMs, ...sinkPorts].map(String))
   const port = await relay.next<number>()
   return { pid: relay.pid, port, [Symbol.asyncDispose]: () => relay.stop() }
 }

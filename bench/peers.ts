@@ -30,6 +30,8 @@ export type PeerName =
   | 'nginx-rtmp'
   | 'SRS'
   | 'send() loop'
+  | 'send() loop every 7 ms'
+  | 'send() loop every 40 ms'
 
 /** @param sinkPorts as many as the work has outputs per input. */
 export type StartPeer = (work: Work, sinkPorts: readonly number[], ca: TestCa | undefined) => Promise<Peer>
@@ -150,10 +152,13 @@ vhost __defaultVhost__ { forward { enabled on; destination ${sinkPorts.map((sink
   }
 }
 
-/** The floor: what the kernel alone costs. It has no outputs that stall, and no TLS. */
-export function startSendLoop(programs: LoadPrograms): StartPeer {
+/**
+ * The floor: what the kernel alone costs. It has no outputs that stall, and no TLS.
+ * @param restMs before it reads, for comparison with a server that gathers for so long.
+ */
+export function startSendLoop(programs: LoadPrograms, restMs = 0): StartPeer {
   return async (work, sinkPorts) => {
-    const relay = await startNullRelay(programs, sinkPorts)
+    const relay = await startNullRelay(programs, sinkPorts, restMs)
     return {
       pids: [relay.pid],
       targets: targetsOf(work, relay.port),

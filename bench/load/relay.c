@@ -1,7 +1,8 @@
 /*
- * A relay that does nothing but recv() and send(): relay PORT… forwards what each publisher sends, as it came, to one connection on each
+ * A relay that does nothing but recv() and send(): relay MS PORT… forwards what each publisher sends, as it came, to one connection on each
  * of these ports. No other server can cost less on the same kernel with one send() per read and output; and what the bench itself adds
- * in delay is seen with it. Prints its port. It waits for whom it cannot send to.
+ * in delay is seen with it. With MS it rests for so many milliseconds before it reads, as a server does that gathers: what the kernel
+ * costs then. Prints its port. It waits for whom it cannot send to.
  */
 #include "rtmp.h"
 #include <poll.h>
@@ -22,7 +23,7 @@ struct source {
   struct output **outputs;
 };
 
-static int epoll_fd, port_count;
+static int epoll_fd, port_count, rest_ms;
 static int *ports;
 
 static void open_outputs(struct source *source) {
@@ -62,8 +63,9 @@ static void pass_on(struct source *source, const uint8_t *bytes, size_t count) {
 }
 
 static void receive_source(struct source *source) {
-  static uint8_t bytes[1 << 16];
-  ssize_t count = recv(source->guest.fd, bytes, sizeof bytes, 0);
+  static uint8_t bytes[1 << 20];
+  if (source->live && rest_ms > 0) nanosleep(&(struct timespec){0, rest_ms * 1000000L}, NULL);
+  ssize_t count = recv(source->guest.fd, bytes, rest_ms > 0 ? sizeof bytes : 1 << 16, 0);
   if (count < 0 && errno == EAGAIN) return;
   if (count <= 0) exit(0);
   if (source->live) {
@@ -98,9 +100,11 @@ static void welcome(int listener) {
 
 int main(int count, char **arguments) {
   int listener_kind = kind_listener, port, listener;
-  port_count = count - 1;
-  ports = allocate(sizeof *ports * (size_t)count);
-  for (int i = 0; i < port_count; i++) ports[i] = atoi(arguments[i + 1]);
+  if (count < 3) die("relay MS PORT...");
+  rest_ms = atoi(arguments[1]);
+  port_count = count - 2;
+  ports = allocate(sizeof *ports * (size_t)port_count);
+  for (int i = 0; i < port_count; i++) ports[i] = atoi(arguments[i + 2]);
   allow_many_files();
   epoll_fd = epoll_create1(0);
   listener = listen_anywhere(&port);

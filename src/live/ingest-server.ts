@@ -45,6 +45,8 @@ export type IngestParts = {
   readonly log: Log
   /** Above this, reading is paced (MAX_INGEST_KBPS). */
   readonly maxIngestKbps: number
+  /** Called before what an encoder has sent is looked at. */
+  readonly onArrival?: () => void
   /** Of one of several threads: see shareOf. */
   readonly unpublishedLimits?: DoorLimits
 }
@@ -290,6 +292,7 @@ export class IngestServer {
       let cancelIdle = this.#parts.clock.after(idleMs / 2, watchIdle)
       const finish = (how: 'goodbye' | 'cut' | 'vanished') => {
         cancelIdle()
+        connection.onArrival = undefined
         connection.onReceived = undefined
         pace.stop()
         // FCUnpublish says goodbye already; the deleteStream that follows it is answered, too.
@@ -305,6 +308,7 @@ export class IngestServer {
       cut.addEventListener('abort', () => finish('cut'), { once: true })
       connection.signal.addEventListener('abort', () => finish('vanished'), { once: true })
       let messages = 0
+      connection.onArrival = this.#parts.onArrival
       connection.onReceived = (costBytes) => {
         pace.spend(costBytes, messages)
         messages = 0

@@ -130,6 +130,7 @@ export class MediaEngine implements Engine, Seats {
   takeRelay(end: RelayEnd): void {
     answerRelay(
       end,
+      () => this.#parts.pump.rest(),
       (presentedKey, publisher) => this.#seatHere(presentedKey, publisher),
       () => this.#parts.reports.relayEnded(end.id),
     )

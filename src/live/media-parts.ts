@@ -32,7 +32,7 @@ export type MediaSettings = {
  * long as a frame at 60 frames a second, so that each broadcast's picture and sound go out together.
  */
 const rests = {
-  realtime: { few: 0, many: 7, crowd: 15 },
+  realtime: { few: 0, many: 8.6, crowd: 15 },
   efficient: { few: 40, many: 40, crowd: 40 },
 } as const satisfies Record<MediaSettings['latencyMode'], Rests>
 
@@ -69,6 +69,7 @@ export function makeMedia(
     clock,
     log,
     maxIngestKbps: settings.maxIngestKbps,
+    onArrival: () => pump.rest(),
     unpublishedLimits: shareOf(unpublishedLimits, settings.threads),
   })
   return { engine, ingest, pump }

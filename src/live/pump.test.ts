@@ -41,6 +41,7 @@ class Stage {
   async round(): Promise<number> {
     const before = this.rounds
     const start = performance.now()
+    this.pump.rest()
     for (const flush of this.#logs) this.pump.mark(flush)
     while (this.rounds < before + this.#logs.length) await turn()
     return performance.now() - start

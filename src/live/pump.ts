@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { LoopDelays } from './loop-delays.ts'
 
 /** Whoever has bytes to write: an output's connection. */
 export interface PumpTurn {
@@ -17,12 +18,13 @@ export const turnBytesMax = 64 * 1024
 /** After so long the loop goes back to reading sockets. */
 const roundMsMax = 5
 
-/** How long a thread rests before a round, so that more comes together, milliseconds. */
+/** How long a thread rests before a round, so that more comes together, milliseconds. By what the last round had to do. */
 export type Rests = {
-  /** By the outputs that the last round had, and when they were fewer than that. */
+  /** Few outputs. */
   readonly few: number
+  /** Many outputs: the rest and the round together, so that the last one has everything in time. */
   readonly many: number
-  /** When the last round was one of many broadcasts. */
+  /** Many broadcasts. */
   readonly crowd: number
 }
 
@@ -39,8 +41,8 @@ const bed = new Int32Array(new SharedArrayBuffer(4))
  *
  * A publisher's data only marks its log, and goes out in a round, which comes when the loop has read all sockets that were ready. What a write
  * costs depends little on its size, and a thread that is woken for every message finds nothing of its code and their state in a cache. So
- * where there is much to do it works in beats: the first message that comes is a reason to rest for some milliseconds, then everything
- * that has come meanwhile is read, and goes out in one round. See docs/adr/0011-beats.md.
+ * where there is much to do it works in beats: the first bytes that come are a reason to rest for some milliseconds, then they and everything
+ * that has come meanwhile are looked at, and go out in one round. See docs/adr/0011-beats.md.
  */
 export class Pump {
   readonly #rests: Rests
@@ -55,8 +57,12 @@ export class Pump {
   #isDue = false
   /** Before the next round, milliseconds. */
   #restMs: number
+  #hasRested = false
   /** So far, milliseconds: to the event loop this looks like work. */
   restedMs = 0
+  #markedAtMs = 0
+  /** How long the loop took to come to a round, while it did something else; the rests are not in it. */
+  readonly delays = new LoopDelays()
   /** Of the run under way. */
   #isFlushing = false
   #nowMs = 0
@@ -72,28 +78,41 @@ export class Pump {
     this.#restMs = rests.few
   }
 
+  /**
+   * Called with what an encoder has sent, before it is looked at: where there is much to do the thread rests here, once before each round. Not
+   * later: what is looked at after the rest finds its code in a cache, for what has come meanwhile, too.
+   */
+  rest(): void {
+    if (this.#restMs === 0 || this.#hasRested || this.#isBehind || this.#isAwaited()) return
+    this.#hasRested = true
+    Atomics.wait(bed, 0, 0, this.#restMs)
+    this.restedMs += this.#restMs
+    if (this.#roundIsSet) this.#markedAtMs += this.#restMs
+  }
+
   /** Calls `flush` once, soon: it queues the outputs that have something to write. Not twice before it is called. */
   mark(flush: () => void): void {
     this.#marked.push(flush)
     if (this.#roundIsSet) return
     this.#roundIsSet = true
+    this.#markedAtMs = this.#clock.monotonicMs()
     setImmediate(this.#gather)
   }
   readonly #gather = (): void => {
-    const isBehind = this.#live.length > 0 || this.#late.length > 0
-    if (this.#restMs === 0 || isBehind || this.#isAwaited()) {
-      this.#round()
-      return
-    }
-    Atomics.wait(bed, 0, 0, this.#restMs)
-    this.restedMs += this.#restMs
-    // The loop reads what has come meanwhile before it comes to this.
-    setImmediate(this.#round)
+    this.delays.note(this.#clock.monotonicMs() - this.#markedAtMs)
+    // The loop reads what has come during the rest before it comes to this.
+    if (this.#hasRested) setImmediate(this.#round)
+    else this.#round()
   }
   readonly #round = (): void => {
     this.#roundIsSet = false
+    this.#hasRested = false
     this.#isDue = true
     this.#run()
+  }
+
+  get #isBehind(): boolean {
+    return this.#live.length > 0 || this.#late.length > 0
   }
 
   /** For whoever is flushed: its turn at once, while there is time and nobody has waited for longer; otherwise it is queued. */
@@ -133,12 +152,19 @@ export class Pump {
       this.#isFlushing = true
       for (const flush of marked) alone(flush)
       this.#isFlushing = false
-      const { few, many, crowd } = this.#rests
-      this.#restMs = marked.length >= crowdMin ? crowd : this.#turns >= manyOutputs ? many : few
+      this.#restMs = this.#restAfter(marked.length)
     }
     if (this.#live.length > 0) this.#live = this.#serve(this.#live)
     if (this.#late.length > 0) this.#late = this.#serve(this.#late)
-    if (this.#live.length > 0 || this.#late.length > 0) this.#schedule()
+    if (this.#isBehind) this.#schedule()
+  }
+
+  #restAfter(broadcasts: number): number {
+    const { few, many, crowd } = this.#rests
+    if (broadcasts >= crowdMin) return crowd
+    if (this.#turns < manyOutputs) return few
+    const roundMs = this.#clock.monotonicMs() - (this.#endsAtMs - roundMsMax)
+    return Math.max(many / 2, many - roundMs)
   }
 
   /** @returns those whose turn has not come, or who have more. */

@@ -136,11 +136,13 @@ class RelayedSeat implements PublisherSeat {
 
 /**
  * The owner's side.
+ * @param onArrival called before what has come is looked at.
  * @param seat as for a publisher of this thread; undefined when the key is not known.
  * @param onEnded called once, when this side does not look at the ring any more.
  */
 export function answerRelay(
   { port, ring }: RelayEnd,
+  onArrival: () => void,
   seat: (presentedKey: string, publisher: Publisher) => PublisherSeat | SeatRefused | undefined,
   onEnded: () => void,
 ): void {
@@ -165,6 +167,7 @@ export function answerRelay(
   })
   port.on('message', (message: ToOwner) => {
     if (message.type === 'wake') {
+      onArrival()
       reader.drain()
       return
     }

@@ -88,6 +88,8 @@ export class RtmpConnection {
   controlSink: (bytes: Buffer) => void
   /** The peer acknowledged so many bytes (unsigned 32 bits; not to be trusted: YouTube's count is not cumulative). */
   onAcknowledgement: ((sequenceNumber: number) => void) | undefined
+  /** Relay: bytes have come, and are looked at when this has returned. */
+  onArrival: (() => void) | undefined
   /** Relay: what the bytes that have just been read cost, be they messages or parts of some. For the session's pace. */
   onReceived: ((costBytes: number) => void) | undefined
 
@@ -95,6 +97,8 @@ export class RtmpConnection {
   readonly #role: 'server' | 'client'
   readonly #reader: ChunkReader
   readonly #over = new AbortController()
+  /** The signal says it, too, and takes longer for it. */
+  #isOver = false
   readonly #commands: TokenBucket
   readonly #userControls: TokenBucket
   readonly #protocolControls: TokenBucket
@@ -278,7 +282,8 @@ export class RtmpConnection {
   /** What had arrived before may still be pulled or relayed: the reason for a close is often in the last message. */
   #finish(reason: Error): void {
     // A stream that fails says `error` first and `close` then; one that is destroyed without a word only `close`.
-    if (this.signal.aborted) return
+    if (this.#isOver) return
+    this.#isOver = true
     this.#over.abort(reason)
     this.#waiting?.reject(reason)
     this.#waiting = undefined
@@ -312,9 +317,10 @@ export class RtmpConnection {
 
   #receive(bytes: Buffer): void {
     this.#bytesReceived += bytes.length
-    if (this.signal.aborted || this.#isDiscarding) return
+    if (this.#isOver || this.#isDiscarding) return
     this.#acknowledge()
     if (this.#sink !== undefined) {
+      this.onArrival?.()
       try {
         this.#relayed(bytes)
       } catch (error) {

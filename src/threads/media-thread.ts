@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { performance } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PortBus } from '../bus/port-bus.ts'
 import { systemClock } from '../clock.ts'
@@ -13,8 +13,6 @@ import { ThreadLink } from './thread-link.ts'
 import { ToldLog } from './told-log.ts'
 
 const figuresMs = 1_000
-/** Each look wakes the thread up. */
-const delayResolutionMs = 100
 
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
 const { index, busPort, settings, logLevel } = workerData as ThreadData
@@ -46,7 +44,6 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   stopListening: () => ingest.stopListening(),
   close() {
     clearInterval(telling)
-    delays.disable()
     ingest.close()
     engine.close()
     void bus.close()
@@ -72,18 +69,16 @@ const { engine, ingest, pump } = makeMedia(settings, {
   },
 })
 
-const delays = monitorEventLoopDelay({ resolution: delayResolutionMs })
-delays.enable()
 let before = performance.eventLoopUtilization()
 let restedMs = 0
 const telling = setInterval(() => {
   const now = performance.eventLoopUtilization()
   const { active, idle } = performance.eventLoopUtilization(now, before)
-  const late = (nanoseconds: number) => Math.max(0, Math.round(nanoseconds / 1e4) / 100 - delayResolutionMs)
+  const { delays } = pump
   const figures: ThreadFigures = {
     thread: index,
-    loopDelayP99Ms: late(delays.percentile(99)),
-    loopDelayMaxMs: late(delays.max),
+    loopDelayP99Ms: delays.quantileMs(0.99),
+    loopDelayMaxMs: delays.maxMs,
     busy: Math.max(0, active - (pump.restedMs - restedMs)) / (active + idle),
   }
   before = now
