@@ -96,7 +96,7 @@ test('the relay that does nothing passes everything on', async (t) => {
     return
   }
   await using load = await startLoad(programs, work)
-  await using relay = await startNullRelay(programs, load.ports)
+  await using relay = await startNullRelay(programs, load.ports, 0)
   await load.publish([0, 1].map((index) => ({ port: relay.port, app: 'live', key: `stream${index}` })))
   const { sinks } = await waitFor(
     'media at all destinations',

@@ -16,7 +16,8 @@ import type { Slab, SlabPool } from './slab-pool.ts'
 const allLanes = Array.from({ length: laneCountMax }, (_, lane) => lane)
 
 /** What the next write holds. `slab` is counted up by whoever writes, and down when the write is finished. */
-export type Piece = { bytes: Buffer; slab: Slab | undefined }
+export type Piece = { readonly bytes: Buffer; readonly slab: Slab | undefined }
+type Held = { bytes: Buffer; readonly slab: Slab }
 
 /**
  * An output's position in a log, for one connection: what goes out next, as bytes.
@@ -42,7 +43,7 @@ export class Cursor implements LogReader {
   /** Where the message that is being sent ends; equal to #position between messages and in step. */
   #messageEnd = 0
   /** A message that the log let go while it was half sent: its remaining bytes, whose slabs this cursor holds. */
-  readonly #remainder: Piece[] = []
+  readonly #remainder: Held[] = []
   /** Own bytes that come before anything of the log, whole messages. */
   readonly #own: Buffer[] = []
   /** Control messages that wait for the end of a chunk. */
@@ -62,7 +63,8 @@ export class Cursor implements LogReader {
   /** Where the body of the message under way begins, for finding the ends of chunks. */
   #bodyStart = 0
   #caughtUp = false
-  readonly #piece: Piece = { bytes: Buffer.alloc(0), slab: undefined }
+  /** While the log's oddities are so many, there is nothing to send but its bytes as they are; −1: that is not known. */
+  #smoothAt = -1
 
   droppedMessages = 0
   /** The same, by reason. */
@@ -91,6 +93,7 @@ export class Cursor implements LogReader {
   }
   /** Nothing to hand out now. */
   get atEdge(): boolean {
+    if (this.#smoothAt === this.#log.oddities) return this.#position === this.#log.end
     return (
       this.#remainder.length === 0 &&
       this.#own.length === 0 &&
@@ -130,6 +133,7 @@ export class Cursor implements LogReader {
    * timestamp becomes 0 on this connection.
    */
   start(sequence: number): void {
+    this.#smoothAt = -1
     const log = this.#log
     this.#base = log.timestampOf(sequence)
     this.#position = log.positionOf(sequence)
@@ -145,6 +149,7 @@ export class Cursor implements LogReader {
 
   /** Puts a control message between two chunks as soon as possible. */
   sendControl(bytes: Buffer): void {
+    this.#smoothAt = -1
     this.#control.push(bytes)
   }
   get controlWaiting(): number {
@@ -158,6 +163,7 @@ export class Cursor implements LogReader {
     const sequence = this.#sequence()
     const target = log.newestKeyAfter(sequence)
     if (target === undefined || target <= this.#skipVideoUntil) return false
+    this.#smoothAt = -1
     this.#skipVideoUntil = target
     this.#skipReason = 'lag'
     return true
@@ -168,6 +174,7 @@ export class Cursor implements LogReader {
     const log = this.#log
     const firstPosition = log.positionOf(first)
     if (!this.#started || this.#position >= firstPosition) return
+    this.#smoothAt = -1
     this.#holdRest()
     for (let sequence = this.#sequence(); sequence < first; sequence++) this.#passOver(sequence, 'overtaken')
     this.#position = this.#messageEnd = firstPosition
@@ -177,14 +184,12 @@ export class Cursor implements LogReader {
     }
   }
 
-  /**
-   * The next bytes to send, at most `limit`; undefined when there is nothing. The same object each time: use it before the
-   * next call.
-   */
+  /** The next bytes to send, at most `limit`; undefined when there is nothing. */
   next(limit: number): Piece | undefined {
-    if (this.#control.length > 0 && this.#atChunkEnd()) return this.#give(this.#control.shift()!, undefined)
+    if (this.#smoothAt === this.#log.oddities && this.#position < this.#log.end) return this.#sliceAhead(limit)
+    if (this.#control.length > 0 && this.#atChunkEnd()) return own(this.#control.shift()!)
     if (this.#remainder.length > 0) return this.#nextOfRemainder(limit)
-    if (this.#own.length > 0) return this.#give(this.#own.shift()!, undefined)
+    if (this.#own.length > 0) return own(this.#own.shift()!)
     if (!this.#started) return undefined
     for (;;) {
       if (this.#position < this.#messageEnd) return this.#sliceTo(this.#messageEnd, limit)
@@ -194,7 +199,10 @@ export class Cursor implements LogReader {
         return undefined
       }
       if (this.#wholeLogInStep()) {
-        if (this.#control.length === 0) return this.#sliceAhead(limit)
+        if (this.#control.length === 0) {
+          if ((log.lanesUsed & ~this.#inStep) === 0) this.#smoothAt = log.oddities
+          return this.#sliceAhead(limit)
+        }
         // A control message waits for the end of a chunk: look at the message under way until it is out.
         this.#findMessage()
         continue
@@ -207,31 +215,27 @@ export class Cursor implements LogReader {
         this.#position = this.#messageEnd = log.endOf(sequence)
         continue
       }
-      const own = this.#begin(sequence)
-      if (own !== undefined) return this.#give(own, undefined)
+      const header = this.#begin(sequence)
+      if (header !== undefined) return own(header)
     }
   }
 
   /** For a goodbye: hands out the rest of the message under way and nothing more of the log. */
   finishMessage(): void {
     if (!this.#started) return
+    this.#smoothAt = -1
     this.#holdRest()
     this.#log.leave(this)
     this.#started = false
   }
 
   close(): void {
+    this.#smoothAt = -1
     this.#log.leave(this)
     this.#started = false
-    for (const { slab } of this.#remainder.splice(0)) if (slab) this.#pool.release(slab)
+    for (const { slab } of this.#remainder.splice(0)) this.#pool.release(slab)
     this.#own.length = 0
     this.#control.length = 0
-  }
-
-  #give(bytes: Buffer, slab: Slab | undefined): Piece {
-    this.#piece.bytes = bytes
-    this.#piece.slab = slab
-    return this.#piece
   }
 
   #sequence(): number {
@@ -252,35 +256,35 @@ export class Cursor implements LogReader {
   }
 
   #sliceAhead(limit: number): Piece {
-    const { bytes, slab } = this.#log.slice(this.#position, this.#log.end, limit)
-    this.#position += bytes.length
+    const slice = this.#log.slice(this.#position, this.#log.end, limit)
+    this.#position += slice.bytes.length
     this.#messageEnd = this.#position
-    return this.#give(bytes, slab)
+    return slice
   }
 
   #sliceTo(until: number, limit: number): Piece {
     let most = limit
     if (this.#control.length > 0) most = Math.min(limit, this.#bytesToChunkEnd())
-    const { bytes, slab } = this.#log.slice(this.#position, until, most)
-    this.#position += bytes.length
-    return this.#give(bytes, slab)
+    const slice = this.#log.slice(this.#position, until, most)
+    this.#position += slice.bytes.length
+    return slice
   }
 
   #nextOfRemainder(limit: number): Piece {
     const piece = this.#remainder[0]!
-    const slab = piece.slab!
+    const { slab } = piece
     const most = this.#control.length > 0 ? Math.min(limit, this.#bytesToChunkEnd()) : limit
     if (piece.bytes.length > most) {
       const bytes = piece.bytes.subarray(0, most)
       piece.bytes = piece.bytes.subarray(most)
       this.#remainderPosition += most
-      return this.#give(bytes, slab)
+      return { bytes, slab }
     }
     this.#remainder.shift()
     this.#remainderPosition += piece.bytes.length
     // The writer counts the slab up before this count is given back.
     this.#releaseLater.push(slab)
-    return this.#give(piece.bytes, slab)
+    return piece
   }
   readonly #releaseLater: Slab[] = []
 
@@ -489,4 +493,9 @@ export class Cursor implements LogReader {
   get waitsForKey(): boolean {
     return this.#skipVideoUntil >= 0 && this.#log.newestOnLane[lanes.video]! >= 0
   }
+}
+
+/** Bytes that are no log's. */
+function own(bytes: Buffer): Piece {
+  return { bytes, slab: undefined }
 }

@@ -52,6 +52,9 @@ export type MediaLogLimits = {
   readonly bytesMax: number
 }
 
+/** Bytes of a log, in one slab. */
+export type Slice = { readonly bytes: Buffer; readonly slab: Slab }
+
 /** A cursor, as the log sees it. */
 export interface LogReader {
   /** Messages before `sequence` are about to go. */
@@ -102,6 +105,8 @@ export class MediaLog implements Trimmable {
   newestSolo = -1
   /** Bit per lane that has had a message. */
   lanesUsed = 0
+  /** Grows with each lane that is new and each message that cursors have to look at: without them, a cursor in step stays in step. */
+  oddities = 0
   /** Bytes that were copied into the log: each body byte once, whatever the number of outputs. */
   bytesAppended = 0
 
@@ -247,9 +252,11 @@ export class MediaLog implements Trimmable {
     if (!(delta <= sharedDeltaMax)) {
       delta = 0
       flags |= messageFlags.solo
-      this.newestSolo = sequence
     }
-    if (flags & messageFlags.special) this.newestSolo = sequence
+    if ((flags & (messageFlags.solo | messageFlags.special)) !== 0) {
+      this.newestSolo = sequence
+      this.oddities++
+    }
     const entry = sequence & (this.#capacity - 1)
     this.#positions[entry] = this.#end
     this.#timestamps[entry] = time
@@ -258,7 +265,10 @@ export class MediaLog implements Trimmable {
     this.#flags[entry] = flags
     this.#types[entry] = type
     this.newestOnLane[lane] = sequence
-    this.lanesUsed |= 1 << lane
+    if ((this.lanesUsed & (1 << lane)) === 0) {
+      this.lanesUsed |= 1 << lane
+      this.oddities++
+    }
     this.#newestTimestampOnLane[lane] = time
     if (time > this.#newestTimestamp || sequence === this.#firstSequence) this.#newestTimestamp = time
     if (flags & messageFlags.key) this.#keys.push(sequence)
@@ -281,22 +291,21 @@ export class MediaLog implements Trimmable {
    * The bytes from `position` on that lie in one slab, up to `limit` bytes and not beyond `until`. The slice is shared by all
    * who ask for the same one in a row, so that fifty outputs at the edge cost one object.
    */
-  slice(position: number, until: number, limit: number): { bytes: Buffer; slab: Slab } {
+  slice(position: number, until: number, limit: number): Slice {
+    if (position === this.#sliceAt && until === this.#sliceUntil && limit === this.#sliceLimit) return this.#slice!
     const slab = this.slabAt(position)
     const from = position - slab.position
     const to = Math.min(slabBytes, until - slab.position, from + limit)
-    if (this.#sliceSlab !== slab || this.#sliceFrom !== from || this.#sliceTo !== to) {
-      this.#sliceSlab = slab
-      this.#sliceFrom = from
-      this.#sliceTo = to
-      this.#slice = { bytes: slab.bytes.subarray(from, to), slab }
-    }
-    return this.#slice!
+    this.#sliceAt = position
+    this.#sliceUntil = until
+    this.#sliceLimit = limit
+    this.#slice = { bytes: slab.bytes.subarray(from, to), slab }
+    return this.#slice
   }
-  #slice: { bytes: Buffer; slab: Slab } | undefined
-  #sliceSlab: Slab | undefined
-  #sliceFrom = 0
-  #sliceTo = 0
+  #slice: Slice | undefined
+  #sliceAt = -1
+  #sliceUntil = 0
+  #sliceLimit = 0
 
   slabAt(position: number): Slab {
     return this.#slabs[Math.floor((position - this.#slabs[0]!.position) / slabBytes)]!
@@ -353,7 +362,7 @@ export class MediaLog implements Trimmable {
     this.#pool.charge(-this.#capacity * indexEntryBytes)
     this.#addHeaderBytes(-this.#headerBytes)
     this.#slice = undefined
-    this.#sliceSlab = undefined
+    this.#sliceAt = -1
     for (const slab of this.#slabs.splice(0)) this.#pool.release(slab)
   }
 

@@ -193,6 +193,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   }
 
   #isAtEdge(): void {
+    if (Number.isNaN(this.#behindSinceMs)) return
     this.#behindSinceMs = Number.NaN
     this.catchingUp = false
   }

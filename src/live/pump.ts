@@ -14,13 +14,15 @@ export interface PumpTurn {
 }
 
 /** One write's and one turn's most: a TLS socket encrypts at once what it is given, so that larger turns would hold up everybody else. */
-export const turnBytesMax = 64 * 1024
+const turnBytesMax = 64 * 1024
+/** Where what comes in 40 ms goes out in one write, at 20 Mbit/s. */
+const largeTurnBytesMax = 128 * 1024
 /** After so long the loop goes back to reading sockets. */
 const roundMsMax = 5
 
 /** How long a thread rests before a round, so that more comes together, milliseconds. By what the last round had to do. */
 export type Rests = {
-  /** Few outputs. */
+  /** Few outputs. When it is more than 0, somebody cares for what it costs, and not for delay. */
   readonly few: number
   /** Many outputs: the rest and the round together, so that the last one has everything in time. */
   readonly many: number
@@ -42,12 +44,14 @@ const bed = new Int32Array(new SharedArrayBuffer(4))
  * A publisher's data only marks its log, and goes out in a round, which comes when the loop has read all sockets that were ready. What a write
  * costs depends little on its size, and a thread that is woken for every message finds nothing of its code and their state in a cache. So
  * where there is much to do it works in beats: the first bytes that come are a reason to rest for some milliseconds, then they and everything
- * that has come meanwhile are looked at, and go out in one round. See docs/adr/0011-beats.md.
+ * that has come meanwhile are looked at, and go out in one round. Where bytes always come at once, the rest follows the round before.
+ * See docs/adr/0011-beats.md.
  */
 export class Pump {
   readonly #rests: Rests
   readonly #isAwaited: () => boolean
   readonly #clock: Clock
+  readonly #turnBytesMax: number
   #live: PumpTurn[] = []
   #late: PumpTurn[] = []
   #marked: (() => void)[] = []
@@ -57,7 +61,15 @@ export class Pump {
   #isDue = false
   /** Before the next round, milliseconds. */
   #restMs: number
+  readonly #lateBroadcasts = new Set<() => void>()
+  #lateSinceMs = 0
+  #broadcasts = 0
+  /** Bytes always come at once: the rest begins when a round is over. */
+  #isSteady = false
+  /** Before the round to come. */
   #hasRested = false
+  /** While the loop was reading: it has to read once more before the round. */
+  #restedAmidReading = false
   /** So far, milliseconds: to the event loop this looks like work. */
   restedMs = 0
   #markedAtMs = 0
@@ -76,6 +88,7 @@ export class Pump {
     this.#rests = rests
     this.#isAwaited = isAwaited
     this.#restMs = rests.few
+    this.#turnBytesMax = rests.few > 0 ? largeTurnBytesMax : turnBytesMax
   }
 
   /**
@@ -83,11 +96,15 @@ export class Pump {
    * later: what is looked at after the rest finds its code in a cache, for what has come meanwhile, too.
    */
   rest(): void {
-    if (this.#restMs === 0 || this.#hasRested || this.#isBehind || this.#isAwaited()) return
-    this.#hasRested = true
+    if (this.#restMs > 0 && !this.#hasRested) this.#restedAmidReading = this.#rest()
+  }
+  #rest(): boolean {
+    if (this.#isBehind || this.#isAwaited()) return false
     Atomics.wait(bed, 0, 0, this.#restMs)
     this.restedMs += this.#restMs
     if (this.#roundIsSet) this.#markedAtMs += this.#restMs
+    this.#hasRested = true
+    return true
   }
 
   /** Calls `flush` once, soon: it queues the outputs that have something to write. Not twice before it is called. */
@@ -101,14 +118,15 @@ export class Pump {
   readonly #gather = (): void => {
     this.delays.note(this.#clock.monotonicMs() - this.#markedAtMs)
     // The loop reads what has come during the rest before it comes to this.
-    if (this.#hasRested) setImmediate(this.#round)
+    if (this.#restedAmidReading) setImmediate(this.#round)
     else this.#round()
   }
   readonly #round = (): void => {
     this.#roundIsSet = false
-    this.#hasRested = false
+    this.#hasRested = this.#restedAmidReading = false
     this.#isDue = true
     this.#run()
+    if (this.#isSteady && this.#restMs > 0) this.#rest()
   }
 
   get #isBehind(): boolean {
@@ -152,19 +170,32 @@ export class Pump {
       this.#isFlushing = true
       for (const flush of marked) alone(flush)
       this.#isFlushing = false
-      this.#restMs = this.#restAfter(marked.length)
+      this.#restMs = this.#restAfter(marked)
     }
     if (this.#live.length > 0) this.#live = this.#serve(this.#live)
     if (this.#late.length > 0) this.#late = this.#serve(this.#late)
     if (this.#isBehind) this.#schedule()
   }
 
-  #restAfter(broadcasts: number): number {
+  #restAfter(marked: readonly (() => void)[]): number {
     const { few, many, crowd } = this.#rests
-    if (broadcasts >= crowdMin) return crowd
+    const isCrowd = marked.length >= crowdMin || this.#broadcastsOfLate(marked) >= crowdMin
+    this.#isSteady = isCrowd || few > 0
+    if (isCrowd) return crowd
     if (this.#turns < manyOutputs) return few
     const roundMs = this.#clock.monotonicMs() - (this.#endsAtMs - roundMsMax)
     return Math.max(many / 2, many - roundMs)
+  }
+
+  /** Rounds without rests have one broadcast each, however many there are: how many there were within a crowd's rest. */
+  #broadcastsOfLate(marked: readonly (() => void)[]): number {
+    if (this.#nowMs - this.#lateSinceMs > this.#rests.crowd) {
+      this.#broadcasts = this.#lateBroadcasts.size
+      this.#lateBroadcasts.clear()
+      this.#lateSinceMs = this.#nowMs
+    }
+    for (const flush of marked) this.#lateBroadcasts.add(flush)
+    return this.#broadcasts
   }
 
   /** @returns those whose turn has not come, or who have more. */
@@ -189,7 +220,7 @@ export class Pump {
       this.#hasTime = this.#nowMs <= this.#endsAtMs
     }
     try {
-      return turn.takeTurn(turnBytesMax, this.#nowMs)
+      return turn.takeTurn(this.#turnBytesMax, this.#nowMs)
     } catch (error) {
       turn.failed(error)
       return false
