@@ -45,6 +45,7 @@ export type Timing = { readonly warmUpSeconds: number; readonly seconds: number 
 /** With stalled outputs the sockets' buffers have to be full before anything is measured. */
 const stallSeconds = 12
 const memoryEveryMs = 250
+const afterAskingSeconds = 3
 const outputsDeadlineMs = 90_000
 /** A thread that uses less is not told. */
 const threadShareMin = 0.005
@@ -66,9 +67,10 @@ export async function measure(
     await load.stall(work.stalled)
     await sleep(stallSeconds * 1000)
   }
-  await sleep(timing.warmUpSeconds * 1000)
-
+  await sleep(Math.max(0, timing.warmUpSeconds - afterAskingSeconds) * 1000)
+  // What the answer costs, and what V8 compiles because of it, is no part of the work.
   const droppedBefore = await peer.dropped?.()
+  await sleep(Math.min(timing.warmUpSeconds, afterAskingSeconds) * 1000)
   const tree = treeOf(peer.pids)
   let peakBytes = 0
   const watchMemory = () => {

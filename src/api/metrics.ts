@@ -129,11 +129,11 @@ export class Metrics {
       new Gauge({ name: `stream_connect_media_thread_${name}`, help, labelNames: ['thread'] as const, registers })
     const delayP99 = ofThread(
       'loop_delay_p99_seconds',
-      'How late the work of a media thread was in the last second, its rests between two rounds included, p99.',
+      'How long what had come waited in the last second for its media thread to be done with other work, p99.',
     )
     const delayMax = ofThread(
       'loop_delay_max_seconds',
-      'How late the work of a media thread was in the last second, its rests between two rounds included, at most.',
+      'How long what had come waited in the last second for its media thread to be done with other work, at most.',
     )
     const busy = ofThread(
       'busy_ratio',
@@ -236,13 +236,17 @@ export class Metrics {
     const before = this.#seen.get(figures.inputId)?.figures
     this.#seen.set(figures.inputId, { figures, atMs: this.#nowMs() })
     this.#ingressBytes.inc(growth(figures.input.bytesReceived, before?.input.bytesReceived))
+    let sent = 0
     for (const [id, output] of Object.entries(figures.outputs)) {
       const earlier = before?.outputs[id]
-      this.#egressBytes.inc(growth(output.bytesSent, earlier?.bytesSent))
-      for (const reason of dropReasons)
-        this.#dropped.inc({ reason }, growth(output.dropped[reason], earlier?.dropped[reason]))
+      sent += growth(output.bytesSent, earlier?.bytesSent)
+      for (const reason of dropReasons) {
+        const dropped = growth(output.dropped[reason], earlier?.dropped[reason])
+        if (dropped > 0) this.#dropped.inc({ reason }, dropped)
+      }
       this.#lag.observe(output.lagMs)
     }
+    this.#egressBytes.inc(sent)
     this.#sweep()
   }
 

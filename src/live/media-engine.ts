@@ -27,6 +27,8 @@ export interface EngineReports {
   find(input: LiveInputId, presentedKey: string): Promise<Found>
   /** This engine's end of a relay is over: it does not look at the ring any more. */
   relayEnded(id: number): void
+  /** The figures of this second have been told. */
+  secondTold?(): void
 }
 
 export type Found =
@@ -227,5 +229,6 @@ export class MediaEngine implements Engine, Seats {
         )
       }
     }
+    this.#parts.reports.secondTold?.()
   }
 }

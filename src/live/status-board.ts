@@ -19,8 +19,8 @@ const writeEveryMs = 1_000
 /** A live status says once in so long that it is still true. */
 const heartbeatMs = 10_000
 
-/** `writtenAtMs`: monotonic. */
-type Entry = { document: StatusDocument; isDirty: boolean; isWriting: boolean; writtenAtMs: number }
+/** `seenAtMs`: what the document says, milliseconds since 1970. `writtenAtMs`: monotonic. */
+type Entry = { document: StatusDocument; seenAtMs: number; isDirty: boolean; isWriting: boolean; writtenAtMs: number }
 
 /**
  * What happened, told outside: each change at once on the bus, and at most once a second per document in the store (without waiting
@@ -55,6 +55,7 @@ export class StatusBoard {
         const status = isOurs ? document.status : statusAfterOwner(document.status)
         this.#entries.set(key, {
           document: { ...document, status },
+          seenAtMs: Date.parse(status.current.statusLastSeen),
           isDirty: false,
           isWriting: false,
           writtenAtMs: Number.NEGATIVE_INFINITY,
@@ -109,11 +110,11 @@ export class StatusBoard {
   tick(isLive: (uid: string) => boolean): void {
     const now = this.#clock.now()
     for (const [key, entry] of this.#entries) {
-      const seenAt = Date.parse(entry.document.status.current.statusLastSeen)
       // Also when the clock of the machine was set back: it would stay away until then.
-      if (!entry.isDirty && Math.abs(now - seenAt) >= heartbeatMs && isLive(key.slice('status.'.length))) {
+      if (!entry.isDirty && Math.abs(now - entry.seenAtMs) >= heartbeatMs && isLive(key.slice('status.'.length))) {
         const { current, history } = entry.document.status
         this.#set(entry, { current: { ...current, statusLastSeen: new Date(now).toISOString() }, history })
+        entry.seenAtMs = now
       }
       if (entry.isDirty && !entry.isWriting) void this.#write(key, entry)
     }
@@ -129,7 +130,8 @@ export class StatusBoard {
     words: { state: string; reason: string },
     lastError: LastError | undefined,
   ): { status: WireStatus } {
-    const at = new Date(this.#clock.now()).toISOString()
+    const now = this.#clock.now()
+    const at = new Date(now).toISOString()
     const before = this.#entries.get(key)
     const status = nextStatus(before?.document.status, { ingestProtocol: 'rtmp', ...words, statusEnteredAt: at }, at)
     const document: StatusDocument = {
@@ -138,8 +140,15 @@ export class StatusBoard {
       status,
       ...(lastError && { lastError }),
     }
-    const entry = before ?? { document, isDirty: true, isWriting: false, writtenAtMs: Number.NEGATIVE_INFINITY }
+    const entry = before ?? {
+      document,
+      seenAtMs: now,
+      isDirty: true,
+      isWriting: false,
+      writtenAtMs: Number.NEGATIVE_INFINITY,
+    }
     entry.document = document
+    entry.seenAtMs = Date.parse(status.current.statusLastSeen)
     entry.isDirty = true
     this.#entries.set(key, entry)
     const isQuiet = this.#clock.monotonicMs() - entry.writtenAtMs >= writeEveryMs

@@ -12,8 +12,6 @@ import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } fr
 import { ThreadLink } from './thread-link.ts'
 import { ToldLog } from './told-log.ts'
 
-const figuresMs = 1_000
-
 /** A thread that carries media: the engine and its listeners, told and heard over the link. Begun by MediaThreads. */
 const { index, busPort, settings, logLevel } = workerData as ThreadData
 const port = parentPort!
@@ -43,7 +41,6 @@ const link: ThreadLink<CallsOfMain, CallsOfThread> = new ThreadLink<CallsOfMain,
   },
   stopListening: () => ingest.stopListening(),
   close() {
-    clearInterval(telling)
     ingest.close()
     engine.close()
     void bus.close()
@@ -66,12 +63,15 @@ const { engine, ingest, pump } = makeMedia(settings, {
     figures: (figures) => link.tell('figures', figures),
     find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
     relayEnded: (id) => link.tell('relayEnded', id),
+    secondTold: tellFigures,
   },
 })
 
 let before = performance.eventLoopUtilization()
 let restedMs = 0
-const telling = setInterval(() => {
+
+/** With the figures of the live inputs: whoever gets them is woken once. */
+function tellFigures(): void {
   const now = performance.eventLoopUtilization()
   const { active, idle } = performance.eventLoopUtilization(now, before)
   const { delays } = pump
@@ -85,4 +85,4 @@ const telling = setInterval(() => {
   restedMs = pump.restedMs
   delays.reset()
   bus.publish(mediaSubjects.thread(index), figures)
-}, figuresMs)
+}
