@@ -21,10 +21,9 @@ export class LoopDelays {
 
   /** @returns milliseconds: what `share` of all stayed under; 0 where there was none. */
   quantileMs(share: number): number {
-    let left = Math.ceil(this.#count * share)
-    if (left === 0) return 0
+    if (this.#count === 0) return 0
     let bucket = 0
-    while ((left -= this.#counts[bucket]!) > 0) bucket++
+    for (let left = this.#count * share - this.#counts[0]!; left > 0; left -= this.#counts[bucket]!) bucket++
     return Math.min(this.maxMs, smallestMs * growth ** bucket)
   }
 

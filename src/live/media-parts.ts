@@ -28,11 +28,12 @@ export type MediaSettings = {
 }
 
 /**
- * See Pump. With `realtime` and one broadcast 99 of 100 messages are to be out within 10 ms. In a crowd a rest and the work after it take about as
- * long as a frame at 60 frames a second, so that each broadcast's picture and sound go out together.
+ * See Pump. With `realtime` and one broadcast 99 of 100 messages are to be out within 10 ms: a thread wakes up late, and destinations take some
+ * time, too. In a crowd a rest and the work after it take about as long as a frame at 60 frames a second, so that each broadcast's picture and
+ * sound go out together.
  */
 const rests = {
-  realtime: { few: 0, many: 8.6, crowd: 15 },
+  realtime: { few: 0, many: 8.4, crowd: 15 },
   efficient: { few: 40, many: 40, crowd: 40 },
 } as const satisfies Record<MediaSettings['latencyMode'], Rests>
 

@@ -67,6 +67,57 @@ test('many outputs of one broadcast are a reason to rest, and those of many broa
   assert.ok(crowd >= rests.crowd - 1, `${crowd} ms`)
 })
 
+test('many broadcasts that come one by one are a crowd, too', async () => {
+  const pump = new Pump(systemClock, rests)
+  const logs = Array.from({ length: 20 }, () => new Output())
+  const flushes = logs.map((output) => () => pump.offer(output))
+  // As sockets that are read one in each turn of a loop that is quick enough.
+  const until = performance.now() + 10 * rests.crowd
+  for (let index = 0; pump.restedMs === 0 && performance.now() < until; index = (index + 1) % 20) {
+    const before = logs[index]!.turns
+    pump.mark(flushes[index]!)
+    while (logs[index]!.turns === before) await turn()
+  }
+  assert.ok(pump.restedMs >= rests.crowd)
+})
+
+test('the rest of a crowd follows its round, and is not taken again when the next bytes come', async () => {
+  const stage = new Stage(20, 1)
+  await lastRoundMs(stage)
+  const { restedMs } = stage.pump
+  assert.ok(restedMs >= rests.crowd)
+  const start = performance.now()
+  stage.pump.rest()
+  assert.ok(performance.now() - start < rests.crowd / 2)
+  assert.equal(stage.pump.restedMs, restedMs)
+})
+
+test('a long round shortens the rest before the next one, as far as half', async () => {
+  const pump = new Pump(systemClock, { few: 0, many: 20, crowd: 60 })
+  const outputs = Array.from({ length: 16 }, () => new Output())
+  const busy = outputs[0]!
+  const flush = () => {
+    for (const output of outputs) pump.offer(output)
+  }
+  const restAfter = async (roundMs: number) => {
+    busy.takeTurn = () => {
+      busy.turns++
+      for (const end = performance.now() + roundMs; performance.now() < end; );
+      return false
+    }
+    const before = busy.turns
+    pump.mark(flush)
+    while (busy.turns === before) await turn()
+    const { restedMs } = pump
+    pump.rest()
+    return pump.restedMs - restedMs
+  }
+  const afterShort = await restAfter(0)
+  assert.ok(afterShort > 10 && afterShort <= 20, `${afterShort} ms`)
+  const afterLonger = await restAfter(4)
+  assert.ok(afterLonger <= 16, `${afterLonger} ms`)
+})
+
 test('what comes while the thread rests goes out in the same round', async () => {
   const stage = new Stage(1, 50)
   await stage.round()
