@@ -516,6 +516,13 @@ export const limitRows: readonly LimitSection[] = [
         test: ['test/e2e/stalled-outputs.test.ts', '49 of 50 destinations stop reading: memory stays bounded'],
       },
       {
+        limit: 'the same with `LATENCY_MODE=efficient`',
+        of: 'src/live/pump.ts#largeTurnBytesMax',
+        unit: 'bytes',
+        why: 'What has come in 40 ms goes out in one write.',
+        test: ['src/live/pump.test.ts', 'a turn takes 64 KiB, and twice as much where nobody cares for delay'],
+      },
+      {
         limit: 'a destination that used to acknowledge is silent',
         of: `${session}#noAcknowledgementMs`,
         unit: 'ms',

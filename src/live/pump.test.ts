@@ -8,11 +8,13 @@ const rests: Rests = { few: 0, many: 30, crowd: 60 }
 
 class Output implements PumpTurn {
   turns = 0
+  bytesMax = 0
   queued = false
   catchingUp = false
 
-  takeTurn(): boolean {
+  takeTurn(bytesMax: number): boolean {
     this.turns++
+    this.bytesMax = bytesMax
     return false
   }
   failed(error: unknown): never {
@@ -136,6 +138,19 @@ test('nobody who waits for something else that the thread does waits for its res
   isAwaited = true
   const fastest = Math.min(await stage.round(), await stage.round(), await stage.round())
   assert.ok(fastest < rests.many / 2, `${fastest} ms`)
+})
+
+test('a turn takes 64 KiB, and twice as much where nobody cares for delay', async () => {
+  for (const [few, kib] of [
+    [0, 64],
+    [1, 128],
+  ] as const) {
+    const pump = new Pump(systemClock, { few, many: few, crowd: few })
+    const output = new Output()
+    pump.mark(() => pump.offer(output))
+    while (output.turns === 0) await turn()
+    assert.equal(output.bytesMax, kib * 1024)
+  }
 })
 
 test('a turn that throws ends its own output, and a flush its own round', async () => {
