@@ -14,7 +14,7 @@ import { capacityTable, percent, roundLine, systemCallsTable, workTable } from '
 import { type Work, type WorkId, works } from './works.ts'
 
 /**
- * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 45] [--peers stream-connect,nginx-rtmp] [--quick]
+ * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 60] [--peers stream-connect,nginx-rtmp] [--quick]
  *                  [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
  * npm run bench -- --flat [--save]
  * npm run bench -- --syscalls [--works A,C,G] [--save]
@@ -44,8 +44,8 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds ?? (values.quick ? 2 : 3))
 const timing: Timing = {
   seconds: Number(values.seconds ?? (values.quick ? 6 : 15)),
-  // Node compiles for good what runs a hundred times a second only after half a minute.
-  warmUpSeconds: Number(values['warm-up'] ?? (values.quick ? 10 : 45)),
+  // What runs a hundred times a second is compiled for good after seconds, and what runs less often after a minute.
+  warmUpSeconds: Number(values['warm-up'] ?? (values.quick ? 10 : 60)),
 }
 /** A server in C or C++ is at once what it will be; ours is compiled while it runs. */
 const compiledWarmUpSeconds = 3
