@@ -33,7 +33,7 @@ export type MediaSettings = {
  * sound go out together.
  */
 const rests = {
-  realtime: { few: 0, many: 8.4, crowd: 15 },
+  realtime: { few: 0, many: 8, crowd: 15 },
   efficient: { few: 40, many: 40, crowd: 40 },
 } as const satisfies Record<MediaSettings['latencyMode'], Rests>
 
