@@ -151,7 +151,7 @@ export const mediaSubjects = {
 
 export type ThreadFigures = {
   readonly thread: number
-  /** Of the last second: how late timers were, beyond their own resolution; the thread's rests between two rounds are in it. Milliseconds. */
+  /** Of the last second: how long what had come waited for the thread to be done with other work; its rests are not in it. Milliseconds. */
   readonly loopDelayP99Ms: number
   readonly loopDelayMaxMs: number
   /** Of the last second, without rests: from 0 to 1. */
