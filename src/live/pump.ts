@@ -61,9 +61,10 @@ export class Pump {
   #isDue = false
   /** Before the next round, milliseconds. */
   #restMs: number
-  readonly #lateBroadcasts = new Set<() => void>()
-  #lateSinceMs = 0
-  #broadcasts = 0
+  /** Broadcasts that had something since then, and how many they were in the time before. */
+  readonly #recent = new Set<() => void>()
+  #recentSinceMs = 0
+  #recentCount = 0
   /** Bytes always come at once: the rest begins when a round is over. */
   #isSteady = false
   /** Before the round to come. */
@@ -179,7 +180,7 @@ export class Pump {
 
   #restAfter(marked: readonly (() => void)[]): number {
     const { few, many, crowd } = this.#rests
-    const isCrowd = marked.length >= crowdMin || this.#broadcastsOfLate(marked) >= crowdMin
+    const isCrowd = marked.length >= crowdMin || this.#recentBroadcasts(marked) >= crowdMin
     this.#isSteady = isCrowd || few > 0
     if (isCrowd) return crowd
     if (this.#turns < manyOutputs) return few
@@ -188,14 +189,14 @@ export class Pump {
   }
 
   /** Rounds without rests have one broadcast each, however many there are: how many there were within a crowd's rest. */
-  #broadcastsOfLate(marked: readonly (() => void)[]): number {
-    if (this.#nowMs - this.#lateSinceMs > this.#rests.crowd) {
-      this.#broadcasts = this.#lateBroadcasts.size
-      this.#lateBroadcasts.clear()
-      this.#lateSinceMs = this.#nowMs
+  #recentBroadcasts(marked: readonly (() => void)[]): number {
+    if (this.#nowMs - this.#recentSinceMs > this.#rests.crowd) {
+      this.#recentCount = this.#recent.size
+      this.#recent.clear()
+      this.#recentSinceMs = this.#nowMs
     }
-    for (const flush of marked) this.#lateBroadcasts.add(flush)
-    return this.#broadcasts
+    for (const flush of marked) this.#recent.add(flush)
+    return this.#recentCount
   }
 
   /** @returns those whose turn has not come, or who have more. */

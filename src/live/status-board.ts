@@ -148,7 +148,7 @@ export class StatusBoard {
       writtenAtMs: Number.NEGATIVE_INFINITY,
     }
     entry.document = document
-    entry.seenAtMs = Date.parse(status.current.statusLastSeen)
+    entry.seenAtMs = now
     entry.isDirty = true
     this.#entries.set(key, entry)
     const isQuiet = this.#clock.monotonicMs() - entry.writtenAtMs >= writeEveryMs
