@@ -43,7 +43,7 @@ export const bundleScenes: Scenes = () => {
     assert.ok(styles < initialStyleBytesMax, `${styles} bytes of CSS`)
 
     const later = Object.keys(manifest).filter((name) => !initial.has(name))
-    for (const part of ['preview-player', 'BitrateGraph', 'OutputsSection', 'SettingsPage'])
+    for (const part of ['preview-player', 'BitrateGraph', 'InputPage', 'SettingsPage'])
       assert.ok(
         later.some((name) => name.includes(part) || manifest[name]!.file.includes(part)),
         `${part} is loaded later`,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Locator, Page } from 'playwright-core'
 import type { CreatedInput } from '../support/server.ts'
 import { type Colours, phone, until, Visitor } from './browser.ts'
@@ -14,6 +15,10 @@ const tabsMax = 80
 const readyMsMax = 3_000
 /** A third of what web.dev calls good: nothing that one reads may move. In the list, rows that other scenes make come in. */
 const layoutShiftMax = { alone: 0.03, shared: 0.1 }
+/** By how much one file or answer comes later than another on a bad line: up to 600 ms. */
+const lateStepMs = 150
+/** A prime: each multiple of it brings them in another order. */
+const lateStepCount = 5
 /** How much of the window has moved, and how far, without anybody having pressed anything: the sum of what the browser has told. */
 const layoutShift = `new Promise((resolve) => {
   const observer = new PerformanceObserver((list) => {
@@ -223,6 +228,29 @@ export const looksScenes: Scenes = (stage) => {
     ]
     assert.ok(Math.min(...times) < readyMsMax, `usable after ${times.join(', ')} ms`)
     await person.leave()
+  })
+
+  test('a live input moves nothing in whatever order its code and its answers come', { timeout: sceneMs }, async (t) => {
+    const { server } = stage()
+    for (const shuffle of [1, 2, 4]) {
+      await using person = await stage().visitor()
+      const { page } = person
+      let asked = 0
+      await page.route('**', async (route) => {
+        asked += 1
+        await delay(((asked * shuffle) % lateStepCount) * lateStepMs)
+        await route.continue()
+      })
+      await page.goto(pages.input(server, onView.input), { waitUntil: 'commit' })
+      await row(page, 'Missing').getByText('could not be resolved').waitFor()
+      await page.getByRole('button', { name: 'Add output' }).click({ trial: true })
+      await page.locator('canvas').first().waitFor()
+      const shift = await page.evaluate<number>(layoutShift)
+      t.diagnostic(`order ${shuffle}: layout shift ${shift.toFixed(4)}`)
+      assert.ok(shift < layoutShiftMax.alone, `order ${shuffle} moves by ${shift}`)
+      await page.unrouteAll({ behavior: 'ignoreErrors' })
+      await person.leave()
+    }
   })
 
   test('light and dark follow the system, or what one has chosen', { timeout: sceneMs }, async () => {

@@ -7,9 +7,9 @@ import { useInputDialogs } from '../inputs/InputDialogs.tsx'
 import { InputMenu } from '../inputs/InputMenu.tsx'
 import { InputState } from '../inputs/InputState.tsx'
 import { viewOf } from '../inputs/input-state.ts'
+import { OutputsSection } from '../outputs/OutputsSection.tsx'
 import { EmptyState } from '../parts/EmptyState.tsx'
 import { BackIcon } from '../parts/icons.tsx'
-import { later } from '../parts/later.tsx'
 import { goTo, hashOf, Link } from '../router.tsx'
 import { useTitle } from '../use-title.ts'
 import { ConnectPanel } from './ConnectPanel.tsx'
@@ -18,12 +18,6 @@ import { HistoryPanel } from './HistoryPanel.tsx'
 import styles from './InputPage.module.css'
 import { PreviewPanel } from './PreviewPanel.tsx'
 import { WarningsMark } from './WarningsMark.tsx'
-
-const OutputsSection = later(
-  () => import('../outputs/OutputsSection.tsx').then(({ OutputsSection }) => OutputsSection),
-  <Skeleton height={220} radius="md" />,
-)
-OutputsSection.preload()
 
 /** One live input, as it is now. */
 export function InputPage({ account, id }: { readonly account: string; readonly id: string }) {
