@@ -230,7 +230,7 @@ export const looksScenes: Scenes = (stage) => {
     await person.leave()
   })
 
-  test('a live input moves nothing in whatever order its code and its answers come', { timeout: sceneMs }, async (t) => {
+  test('a live input moves nothing, whatever of it comes late', { timeout: sceneMs }, async (t) => {
     const { server } = stage()
     for (const shuffle of [1, 2, 4]) {
       await using person = await stage().visitor()
