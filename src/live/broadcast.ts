@@ -11,6 +11,7 @@ import type { FeedHealth } from './feed-health.ts'
 import { headerBytesMax, type MediaHeaders, withHeader } from './media-headers.ts'
 import { laneCountMax, lanes, MediaLog, type MediaLogLimits, messageFlags } from './media-log.ts'
 import type { Pump } from './pump.ts'
+import { SharedCursor } from './shared-cursor.ts'
 import type { SlabPool } from './slab-pool.ts'
 import { type PublisherClock, Timeline } from './timeline.ts'
 
@@ -24,7 +25,7 @@ export type FormatChange = 'codec' | 'beyond_plain' | 'mod_ex'
 
 /** Whoever wants to know what happens to the log. */
 export interface BroadcastListener {
-  /** New messages are in the log. Called once for many of them, when the loop has read what was there. */
+  /** New messages are in the log. Called once for many of them, when the loop has read what was there; see `setCalled`. */
   onAppended(): void
   /**
    * From here on the codec is another one, or messages come that need the plain form, or ModEx: connections are begun anew where it
@@ -39,13 +40,15 @@ export type Missed = { readonly from: number; readonly earliest: number }
 /** As received, or plain: see rtmp/legacy-form.ts. Outputs of one form share its bytes. */
 export type LogForm = 'received' | 'plain'
 
-/** A log with the headers in force in it. */
+/** A log with the headers in force in it, and the position of those who take it as it is. */
 class FormLog {
   readonly log: MediaLog
+  readonly sharedCursor: SharedCursor
   headers: MediaHeaders = []
 
   constructor(log: MediaLog) {
     this.log = log
+    this.sharedCursor = new SharedCursor(log)
   }
 
   /** Unchanged headers that are said again are left out. */
@@ -89,6 +92,8 @@ export class Broadcast {
   #hasMedia = false
   readonly #codecs = { video: '', audio: '' }
   readonly #listeners = new Set<BroadcastListener>()
+  /** Those of them who are told of new messages. */
+  readonly #called = new Set<BroadcastListener>()
   readonly #laneOfTrack = new Map<string, number>()
   #marked = false
   /** What ends the tracks: kept back until the broadcast really ends, because an encoder that comes back goes on. */
@@ -129,14 +134,31 @@ export class Broadcast {
 
   listen(listener: BroadcastListener): () => void {
     this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    this.#called.add(listener)
+    return () => {
+      this.#listeners.delete(listener)
+      this.#called.delete(listener)
+    }
+  }
+
+  /** Whose messages go out with those of others is not called for them. Only for who listens. */
+  setCalled(listener: BroadcastListener, isCalled: boolean): void {
+    if (isCalled) this.#called.add(listener)
+    else this.#called.delete(listener)
   }
 
   /** The log of a form. While the feed itself is plain, there is only one. */
   log(form: LogForm): MediaLog {
-    if (form === 'received' || !this.#isBeyondPlain) return this.#received.log
+    return this.#formLog(form).log
+  }
+  /** Where those are who take that log as it is. */
+  sharedCursor(form: LogForm): SharedCursor {
+    return this.#formLog(form).sharedCursor
+  }
+  #formLog(form: LogForm): FormLog {
+    if (form === 'received' || !this.#isBeyondPlain) return this.#received
     this.#plain ??= this.#makePlain()
-    return this.#plain.log
+    return this.#plain
   }
 
   /** A feed for one publisher. Its messages go into the log from its first key frame on; see PublisherFeed. */
@@ -177,6 +199,7 @@ export class Broadcast {
   close(): void {
     this.#closed = true
     this.#listeners.clear()
+    this.#called.clear()
     this.#received.log.close()
     this.#plain?.log.close()
   }
@@ -292,7 +315,13 @@ export class Broadcast {
   }
   readonly #flush = (): void => {
     this.#marked = false
-    for (const listener of this.#listeners) listener.onAppended()
+    this.#offer(this.#received.sharedCursor)
+    if (this.#plain !== undefined) this.#offer(this.#plain.sharedCursor)
+    for (const listener of this.#called) listener.onAppended()
+  }
+
+  #offer(cursor: SharedCursor): void {
+    if (cursor.outputs > 0) this.#pump.offer(cursor)
   }
 
   #keepEnding(media: MediaMessage, lane: number, type: number, body: Buffer): void {

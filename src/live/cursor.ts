@@ -63,8 +63,8 @@ export class Cursor implements LogReader {
   /** Where the body of the message under way begins, for finding the ends of chunks. */
   #bodyStart = 0
   #caughtUp = false
-  /** While the log's oddities are so many, there is nothing to send but its bytes as they are; −1: that is not known. */
-  #smoothAt = -1
+  /** Where it is while it goes with others; undefined: where #position says. */
+  #shared: { readonly position: number } | undefined
 
   droppedMessages = 0
   /** The same, by reason. */
@@ -93,7 +93,7 @@ export class Cursor implements LogReader {
   }
   /** Nothing to hand out now. */
   get atEdge(): boolean {
-    if (this.#smoothAt === this.#log.oddities) return this.#position === this.#log.end
+    this.#settle()
     return (
       this.#remainder.length === 0 &&
       this.#own.length === 0 &&
@@ -102,6 +102,7 @@ export class Cursor implements LogReader {
     )
   }
   get midMessage(): boolean {
+    this.#settle()
     return this.#remainder.length > 0 || this.#position < this.#messageEnd
   }
   /** Once at the edge, ever after the lag policy holds. */
@@ -109,15 +110,18 @@ export class Cursor implements LogReader {
     return this.#caughtUp
   }
   get bytesBehind(): number {
+    this.#settle()
     return this.#started ? this.#log.end - this.#position : 0
   }
   /** How far the next message is behind the newest, in media time. */
   get lagMs(): number {
+    this.#settle()
     if (!this.#started || this.#position === this.#log.end) return 0
     return Math.max(0, this.#log.newestTimestamp - this.#log.timestampOf(this.#sequence()))
   }
   get messagesSent(): number {
     if (!this.#started) return 0
+    this.#settle()
     const passed = this.#sequence() - this.#startSequence
     return Math.max(0, passed - this.droppedMessages - this.#leftOutMessages) + this.#ownMessages
   }
@@ -128,12 +132,35 @@ export class Cursor implements LogReader {
       : Number.NaN
   }
 
+  /** Bit per lane: the shared headers' deltas hold for this connection. */
+  get inStep(): number {
+    return this.#inStep
+  }
+  /** It has handed out everything, and what comes next goes out as it lies in the log: on the lanes that are in step, at least. */
+  get isAtEdgeInStep(): boolean {
+    const isWhole = this.#skipVideoUntil < 0 && this.#missedHeader === 0
+    return this.#started && isWhole && this.#inStep !== 0 && this.atEdge
+  }
+
+  /** From now on it is where `shared` is, and goes with others. Only at the edge, in step. */
+  follow(shared: { readonly position: number }): void {
+    this.#log.leave(this)
+    this.#shared = shared
+    this.#caughtUp = true
+  }
+
+  /** Alone again: everything up to `position` has been sent. */
+  part(position: number): void {
+    this.#shared = undefined
+    this.#position = this.#messageEnd = position
+    this.#log.join(this)
+  }
+
   /**
    * Begins at a message: metadata and the sequence headers in force open the chunk streams at timestamp 0; that message's
    * timestamp becomes 0 on this connection.
    */
   start(sequence: number): void {
-    this.#smoothAt = -1
     const log = this.#log
     this.#base = log.timestampOf(sequence)
     this.#position = log.positionOf(sequence)
@@ -149,7 +176,6 @@ export class Cursor implements LogReader {
 
   /** Puts a control message between two chunks as soon as possible. */
   sendControl(bytes: Buffer): void {
-    this.#smoothAt = -1
     this.#control.push(bytes)
   }
   get controlWaiting(): number {
@@ -163,7 +189,6 @@ export class Cursor implements LogReader {
     const sequence = this.#sequence()
     const target = log.newestKeyAfter(sequence)
     if (target === undefined || target <= this.#skipVideoUntil) return false
-    this.#smoothAt = -1
     this.#skipVideoUntil = target
     this.#skipReason = 'lag'
     return true
@@ -174,7 +199,6 @@ export class Cursor implements LogReader {
     const log = this.#log
     const firstPosition = log.positionOf(first)
     if (!this.#started || this.#position >= firstPosition) return
-    this.#smoothAt = -1
     this.#holdRest()
     for (let sequence = this.#sequence(); sequence < first; sequence++) this.#passOver(sequence, 'overtaken')
     this.#position = this.#messageEnd = firstPosition
@@ -186,7 +210,6 @@ export class Cursor implements LogReader {
 
   /** The next bytes to send, at most `limit`; undefined when there is nothing. */
   next(limit: number): Piece | undefined {
-    if (this.#smoothAt === this.#log.oddities && this.#position < this.#log.end) return this.#sliceAhead(limit)
     if (this.#control.length > 0 && this.#atChunkEnd()) return own(this.#control.shift()!)
     if (this.#remainder.length > 0) return this.#nextOfRemainder(limit)
     if (this.#own.length > 0) return own(this.#own.shift()!)
@@ -199,10 +222,7 @@ export class Cursor implements LogReader {
         return undefined
       }
       if (this.#wholeLogInStep()) {
-        if (this.#control.length === 0) {
-          if ((log.lanesUsed & ~this.#inStep) === 0) this.#smoothAt = log.oddities
-          return this.#sliceAhead(limit)
-        }
+        if (this.#control.length === 0) return this.#sliceAhead(limit)
         // A control message waits for the end of a chunk: look at the message under way until it is out.
         this.#findMessage()
         continue
@@ -223,14 +243,12 @@ export class Cursor implements LogReader {
   /** For a goodbye: hands out the rest of the message under way and nothing more of the log. */
   finishMessage(): void {
     if (!this.#started) return
-    this.#smoothAt = -1
     this.#holdRest()
     this.#log.leave(this)
     this.#started = false
   }
 
   close(): void {
-    this.#smoothAt = -1
     this.#log.leave(this)
     this.#started = false
     for (const { slab } of this.#remainder.splice(0)) this.#pool.release(slab)
@@ -245,14 +263,12 @@ export class Cursor implements LogReader {
   /** Every lane that has messages ahead is in step, nothing is to be left out, and no message ahead needs a header of its own. */
   #wholeLogInStep(): boolean {
     if (this.#skipVideoUntil >= 0 || this.#missedHeader !== 0) return false
-    const log = this.#log
-    let outOfStep = log.lanesUsed & ~this.#inStep
-    if (outOfStep === 0 && log.newestSolo < log.firstSequence) return true
-    const sequence = this.#sequence()
-    if (log.newestSolo >= sequence) return false
-    for (let lane = 0; outOfStep !== 0; lane++, outOfStep >>>= 1)
-      if ((outOfStep & 1) !== 0 && log.newestOnLane[lane]! >= sequence) return false
-    return true
+    return this.#log.isInStepFrom(this.#position, this.#inStep)
+  }
+
+  /** While it goes with others, its own position is old. */
+  #settle(): void {
+    if (this.#shared !== undefined) this.#position = this.#messageEnd = this.#shared.position
   }
 
   #sliceAhead(limit: number): Piece {

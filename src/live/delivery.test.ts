@@ -19,7 +19,7 @@ class Peer {
     for (let ms = 0; ms < durationMs; ms += 10) {
       this.nowMs += 10
       this.sent += 10 * bytesPerMs * accepted
-      this.delivery.wrote(this.sent, () => this.sent / bytesPerMs)
+      if (this.delivery.wants(this.sent)) this.delivery.mark(this.sent, this.sent / bytesPerMs)
     }
   }
   acknowledge(value: number): void {

@@ -44,12 +44,16 @@ export class Delivery {
     return this.#acknowledgedBytes
   }
 
-  /** A write is finished. @param mediaTime up to where the media is handed out, asked for only where it is written down. */
-  wrote(sentBytes: number, mediaTime: () => number): void {
-    if (sentBytes - this.#newestMarkBytes < markEveryBytes && this.#marks > 0) return
+  /** It is time to write down how far the media is: after so many bytes, whose writes are finished. */
+  wants(sentBytes: number): boolean {
+    return sentBytes - this.#newestMarkBytes >= markEveryBytes || this.#marks === 0
+  }
+
+  /** @param mediaTime up to where the media is handed out with so many bytes. Not before the one of the call before. */
+  mark(sentBytes: number, mediaTime: number): void {
     this.#newestMarkBytes = sentBytes
     this.#markBytes[this.#marks % marksMax] = sentBytes
-    this.#markTimes[this.#marks % marksMax] = mediaTime()
+    this.#markTimes[this.#marks % marksMax] = mediaTime
     this.#marks++
   }
 

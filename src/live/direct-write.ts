@@ -39,7 +39,7 @@ export class DirectWriter {
    * the connection is broken, which the stream's next write tells properly.
    */
   write(bytes: Buffer): number {
-    if (!this.#isFree()) return 0
+    if (!this.isFree) return 0
     try {
       return writeSync(this.#descriptor, bytes, 0, bytes.length)
     } catch {
@@ -49,7 +49,7 @@ export class DirectWriter {
 
   /** The same with several pieces in one call. */
   writeAll(pieces: readonly Buffer[]): number {
-    if (!this.#isFree()) return 0
+    if (!this.isFree) return 0
     try {
       return writevSync(this.#descriptor, pieces)
     } catch {
@@ -58,7 +58,7 @@ export class DirectWriter {
   }
 
   /** After the socket has closed there is no handle; its number may belong to another file by then. */
-  #isFree(): boolean {
+  get isFree(): boolean {
     return this.#socket._handle === this.#handle && this.#socket.writableLength === 0
   }
 }

@@ -105,8 +105,6 @@ export class MediaLog implements Trimmable {
   newestSolo = -1
   /** Bit per lane that has had a message. */
   lanesUsed = 0
-  /** Grows with each lane that is new and each message that cursors have to look at: without them, a cursor in step stays in step. */
-  oddities = 0
   /** Bytes that were copied into the log: each body byte once, whatever the number of outputs. */
   bytesAppended = 0
 
@@ -181,6 +179,21 @@ export class MediaLog implements Trimmable {
     return low
   }
 
+  /**
+   * From a position on, whoever is in step on these lanes can have the log's bytes as they are: no message ahead is on another lane, or needs a
+   * header of its own.
+   * @param inStep bit per lane.
+   */
+  isInStepFrom(position: number, inStep: number): boolean {
+    let outOfStep = this.lanesUsed & ~inStep
+    if (outOfStep === 0 && this.newestSolo < this.#firstSequence) return true
+    const sequence = this.sequenceAt(position)
+    if (this.newestSolo >= sequence) return false
+    for (let lane = 0; outOfStep !== 0; lane++, outOfStep >>>= 1)
+      if ((outOfStep & 1) !== 0 && this.newestOnLane[lane]! >= sequence) return false
+    return true
+  }
+
   /** The newest key frame after `sequence`. */
   newestKeyAfter(sequence: number): number | undefined {
     const newest = this.#keys.at(-1)
@@ -253,10 +266,7 @@ export class MediaLog implements Trimmable {
       delta = 0
       flags |= messageFlags.solo
     }
-    if ((flags & (messageFlags.solo | messageFlags.special)) !== 0) {
-      this.newestSolo = sequence
-      this.oddities++
-    }
+    if ((flags & (messageFlags.solo | messageFlags.special)) !== 0) this.newestSolo = sequence
     const entry = sequence & (this.#capacity - 1)
     this.#positions[entry] = this.#end
     this.#timestamps[entry] = time
@@ -265,10 +275,7 @@ export class MediaLog implements Trimmable {
     this.#flags[entry] = flags
     this.#types[entry] = type
     this.newestOnLane[lane] = sequence
-    if ((this.lanesUsed & (1 << lane)) === 0) {
-      this.lanesUsed |= 1 << lane
-      this.oddities++
-    }
+    this.lanesUsed |= 1 << lane
     this.#newestTimestampOnLane[lane] = time
     if (time > this.#newestTimestamp || sequence === this.#firstSequence) this.#newestTimestamp = time
     if (flags & messageFlags.key) this.#keys.push(sequence)

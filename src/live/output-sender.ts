@@ -5,6 +5,7 @@ import { Cursor } from './cursor.ts'
 import { Delivery, type Sent } from './delivery.ts'
 import { DirectWriter } from './direct-write.ts'
 import type { Pump, PumpTurn } from './pump.ts'
+import type { Follower, SharedCursor } from './shared-cursor.ts'
 import type { Slab, SlabPool } from './slab-pool.ts'
 
 /** Behind by more than this, an output is served after those that are live. */
@@ -34,10 +35,12 @@ export type SenderParts = {
 
 /**
  * The way of the log's bytes into one connection: a cursor, and one write under way at a time, so that what is pending is never
- * more than 64 KiB. Lives from the publish that was accepted until the connection ends; owned by an OutputSession.
+ * more than 64 KiB. While its destination takes everything at once it follows the cursor that such outputs share, and has no turns of its
+ * own. Lives from the publish that was accepted until the connection ends; owned by an OutputSession.
  */
-export class OutputSender implements PumpTurn, BroadcastListener {
+export class OutputSender implements PumpTurn, BroadcastListener, Follower {
   #cursor: Cursor
+  #shared: SharedCursor
   readonly #parts: SenderParts
   readonly #stopListening: () => void
   readonly #direct: DirectWriter | undefined
@@ -47,11 +50,18 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   #leaving: { goodbye: Buffer; atEdge: boolean; said: () => void } | undefined
   queued = false
   catchingUp = false
+  readonly outputs = 1
 
-  readonly delivery = new Delivery()
-  bytesSent = 0
-  /** Monotonic: when a write was finished, or the peer acknowledged, last. */
-  lastProgressMs: number
+  readonly #delivery = new Delivery()
+  /** Of what it sent alone, and of all before it began to follow. */
+  #bytesSent = 0
+  #lastProgressMs: number
+  #isFollowing = false
+  /** Where it began to follow. */
+  #followsFrom = 0
+  #marksSeen = 0
+  /** Its kernel has just taken less than it was offered: no use to ask again. */
+  #isFull = false
   #maxLagMs: number
   /** Monotonic: since when there has been something to send all the time; NaN at the edge of the log. */
   #behindSinceMs = Number.NaN
@@ -60,8 +70,9 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     this.#parts = parts
     this.#maxLagMs = parts.maxLagMs
     this.#cursor = this.#makeCursor()
+    this.#shared = parts.broadcast.sharedCursor(parts.form)
     this.#direct = DirectWriter.for(parts.stream)
-    this.lastProgressMs = parts.clock.monotonicMs()
+    this.#lastProgressMs = parts.clock.monotonicMs()
     this.#stopListening = parts.broadcast.listen(this)
     this.onAppended()
   }
@@ -73,6 +84,18 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   get bytesOffered(): number {
     return this.#parts.broadcast.log(this.#parts.form).end
   }
+  get bytesSent(): number {
+    return this.#isFollowing ? this.#bytesSent + this.#shared.position - this.#followsFrom : this.#bytesSent
+  }
+  /** Monotonic: when a write was finished, or the peer acknowledged, last. */
+  get lastProgressMs(): number {
+    const { lastWriteMs } = this.#shared
+    return this.#isFollowing && lastWriteMs > this.#lastProgressMs ? lastWriteMs : this.#lastProgressMs
+  }
+  get delivery(): Delivery {
+    this.#noteMarks()
+    return this.#delivery
+  }
   /** How far the destination is behind: what it was not sent yet, and what it does not seem to have read. */
   get lagMs(): number {
     return Math.max(this.cursor.lagMs, this.delivery.lagMs(this.#sent(), this.#newestMs()))
@@ -80,6 +103,10 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   /** On the log's clock: the destination has all before it, as far as anybody can know. NaN before the start. */
   get deliveredUntil(): number {
     return this.#cursor.started ? this.delivery.readUntil(this.#sent()) : Number.NaN
+  }
+  /** For the cursor that it follows: only with one it does. */
+  get writer(): DirectWriter {
+    return this.#direct!
   }
   /** A write is under way: bytes wait for the peer. */
   get isWaiting(): boolean {
@@ -98,19 +125,23 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     if (!this.#open || (change === 'beyond_plain' && form === 'received')) return
     if (change === 'mod_ex' && (form === 'plain' || takesModEx)) return
     if (this.#cursor.started || change === 'mod_ex') this.#parts.onRestart()
-    else this.#cursor = this.#makeCursor()
+    else {
+      this.#cursor = this.#makeCursor()
+      this.#shared = this.#parts.broadcast.sharedCursor(form)
+    }
   }
 
   /** The peer acknowledged. @param value as it came. */
   acknowledged(value: number): void {
     const nowMs = this.#parts.clock.monotonicMs()
-    this.lastProgressMs = nowMs
+    this.#lastProgressMs = nowMs
     this.delivery.acknowledged(value, this.#sent(), this.#newestMs(), nowMs)
   }
 
   /** An answer to a ping, or an acknowledgement: goes between two chunks. */
   sendControl(bytes: Buffer): void {
     if (!this.#open || this.cursor.controlWaiting >= controlWaitingMax) return
+    this.#shared.part(this)
     this.cursor.sendControl(bytes)
     this.onAppended()
   }
@@ -121,6 +152,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
    */
   leave(goodbye: Buffer, atEdge: boolean): Promise<void> {
     return new Promise((resolve) => {
+      this.#shared.part(this)
       if (!atEdge) this.cursor.finishMessage()
       this.#leaving = { goodbye, atEdge, said: resolve }
       this.onAppended()
@@ -140,12 +172,13 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     const piece = cursor.next(bytesMax)
     if (piece === undefined) {
       this.#isAtEdge()
+      this.#follow()
       if (this.#leaving !== undefined) this.#sayGoodbye(this.#leaving)
       return false
     }
     const { bytes, slab } = piece
     if (!cursor.atEdge && bytes.length < bytesMax) return this.#takeSeveral(bytes, slab, bytesMax, nowMs)
-    const taken = this.#direct?.write(bytes) ?? 0
+    const taken = (!this.#isFull && this.#direct?.write(bytes)) || 0
     if (taken < bytes.length) this.#leaveToStream(bytes, slab, taken, true)
     cursor.pieceTaken()
     return this.#turnTaken(taken, taken === bytes.length, nowMs)
@@ -164,7 +197,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
       slabs.push(piece.slab)
       bytes += piece.bytes.length
     }
-    const taken = this.#direct?.writeAll(pieces) ?? 0
+    const taken = (!this.#isFull && this.#direct?.writeAll(pieces)) || 0
     if (taken < bytes) {
       const { stream } = this.#parts
       stream.cork()
@@ -180,11 +213,44 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     return this.#turnTaken(taken, taken === bytes, nowMs)
   }
 
+  /** At the edge, and its kernel has taken everything: from here on it goes with the others of which that is true. */
+  #follow(): void {
+    if (this.#isFollowing || this.#direct === undefined || this.#writing > 0 || this.#leaving !== undefined) return
+    if (!this.#direct.isFree || !this.#shared.admit(this)) return
+    this.#isFollowing = true
+    this.#followsFrom = this.#shared.position
+    this.#marksSeen = this.#shared.marks
+    this.#parts.broadcast.setCalled(this, false)
+  }
+
+  parted(position: number, isFull: boolean, behindSinceMs: number): void {
+    this.#noteMarks()
+    this.#lastProgressMs = this.lastProgressMs
+    this.#bytesSent += position - this.#followsFrom
+    this.#isFollowing = false
+    this.#isFull = isFull
+    this.#behindSinceMs = behindSinceMs
+    this.#parts.broadcast.setCalled(this, true)
+    if (!this.#cursor.atEdge) this.#parts.pump.queue(this)
+  }
+
+  /** What it would have written down by itself. */
+  #noteMarks(): void {
+    if (!this.#isFollowing) return
+    const shared = this.#shared
+    for (let mark = Math.max(this.#marksSeen, shared.oldestMark); mark < shared.marks; mark++) {
+      const bytes = this.#bytesSent + shared.markPosition(mark) - this.#followsFrom
+      if (this.#delivery.wants(bytes)) this.#delivery.mark(bytes, shared.markTime(mark))
+    }
+    this.#marksSeen = shared.marks
+  }
+
   /** @returns whether there is more to write at once. */
   #turnTaken(taken: number, isOut: boolean, nowMs: number): boolean {
     if (taken > 0) this.#wrote(taken, nowMs)
     if (this.#cursor.atEdge) {
       this.#isAtEdge()
+      this.#follow()
       return isOut && this.#leaving !== undefined
     }
     if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = nowMs
@@ -204,6 +270,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
       slab.references++
       this.#pending.push(slab)
     }
+    this.#isFull = false
     const rest = from === 0 ? bytes : bytes.subarray(from)
     this.#writing += rest.length
     if (isLast) this.#parts.stream.write(rest, this.#onWritten)
@@ -213,6 +280,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   /** The connection is over: nothing more is written; what is pending is let go by its callbacks. */
   close(): void {
     if (!this.#open) return
+    this.#shared.part(this)
     this.#open = false
     this.#stopListening()
     this.cursor.close()
@@ -235,12 +303,12 @@ export class OutputSender implements PumpTurn, BroadcastListener {
   }
 
   #wrote(bytes: number, nowMs: number): void {
-    this.bytesSent += bytes
-    this.lastProgressMs = nowMs
-    this.delivery.wrote(this.bytesSent, this.#mediaTime)
+    this.#bytesSent += bytes
+    this.#lastProgressMs = nowMs
+    if (this.#delivery.wants(this.#bytesSent)) this.#delivery.mark(this.#bytesSent, this.#mediaTime())
   }
 
-  readonly #mediaTime = (): number => {
+  #mediaTime(): number {
     const { handedOutUntil } = this.cursor
     return Number.isNaN(handedOutUntil) ? this.#newestMs() : handedOutUntil
   }
@@ -263,7 +331,7 @@ export class OutputSender implements PumpTurn, BroadcastListener {
     const sequence = broadcast.startSequence(broadcast.log(form), missed)
     if (sequence === undefined) return
     this.cursor.start(sequence)
-    this.lastProgressMs = this.#parts.clock.monotonicMs()
+    this.#lastProgressMs = this.#parts.clock.monotonicMs()
     this.#parts.onStarted()
   }
 

@@ -11,6 +11,7 @@ class Output implements PumpTurn {
   bytesMax = 0
   queued = false
   catchingUp = false
+  outputs = 1
 
   takeTurn(bytesMax: number): boolean {
     this.turns++

@@ -1,14 +1,16 @@
 import type { Clock } from '../clock.ts'
 import { LoopDelays } from './loop-delays.ts'
 
-/** Whoever has bytes to write: an output's connection. */
+/** Whoever has bytes to write: an output's connection, or all of a broadcast that are in step. */
 export interface PumpTurn {
-  /** Writes at most `bytesMax`. @param nowMs monotonic. @returns whether there is more to write at once. */
+  /** Writes at most `bytesMax` to each of its outputs. @param nowMs monotonic. @returns whether there is more to write at once. */
   takeTurn(bytesMax: number, nowMs: number): boolean
   /** Its turn has thrown: a mistake of ours, which is to end this one and nobody else. */
   failed(error: unknown): void
   /** Far behind: served after those that are live. */
   readonly catchingUp: boolean
+  /** How many it writes to. */
+  readonly outputs: number
   /** Kept by the pump. */
   queued: boolean
 }
@@ -80,7 +82,7 @@ export class Pump {
   #isFlushing = false
   #nowMs = 0
   #endsAtMs = 0
-  #turns = 0
+  #outputs = 0
   #hasTime = true
 
   /** @param isAwaited somebody waits for something else that this thread does: it does not rest then. */
@@ -162,7 +164,7 @@ export class Pump {
   #run(): void {
     this.#nowMs = this.#clock.monotonicMs()
     this.#endsAtMs = this.#nowMs + roundMsMax
-    this.#turns = 0
+    this.#outputs = 0
     this.#hasTime = true
     if (this.#isDue) {
       this.#isDue = false
@@ -183,7 +185,7 @@ export class Pump {
     const isCrowd = marked.length >= crowdMin || this.#recentBroadcasts(marked) >= crowdMin
     this.#isSteady = isCrowd || few > 0
     if (isCrowd) return crowd
-    if (this.#turns < manyOutputs) return few
+    if (this.#outputs < manyOutputs) return few
     const roundMs = this.#clock.monotonicMs() - (this.#endsAtMs - roundMsMax)
     return Math.max(many / 2, many - roundMs)
   }
@@ -216,7 +218,9 @@ export class Pump {
 
   #take(turn: PumpTurn): boolean {
     // The clock is looked at now and then: it costs about as much as a short turn.
-    if ((++this.#turns & 7) === 0) {
+    const eights = this.#outputs >>> 3
+    this.#outputs += turn.outputs
+    if (this.#outputs >>> 3 !== eights) {
       this.#nowMs = this.#clock.monotonicMs()
       this.#hasTime = this.#nowMs <= this.#endsAtMs
     }
