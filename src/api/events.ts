@@ -12,6 +12,8 @@ const rememberedMax = 10_000
 /** Proxies close what is silent for a minute. */
 const heartbeatMs = 15_000
 const figuresMs = 1_000
+/** While nobody listens: only to forget what is old. */
+const idleMs = 10_000
 /** A listener that does not read is let go. */
 const unreadBytesMax = 1024 * 1024
 /** Figures that are older are of a broadcast that has ended. */
@@ -107,6 +109,10 @@ export class EventStreams {
     }
     const listener: Listener = { accountId, inputs, response, mayListen, lastWrittenMs: this.#clock.monotonicMs() }
     this.#listeners.add(listener)
+    if (this.#listeners.size === 1) {
+      this.#forgetOldFigures()
+      this.#tick()
+    }
     response.on('close', () => this.#listeners.delete(listener))
     response.on('error', () => this.#listeners.delete(listener))
     this.#write(listener, 'retry: 2000\n\n')
@@ -173,13 +179,18 @@ export class EventStreams {
   }
 
   #tick(): void {
-    this.#cancel = this.#clock.after(figuresMs, () => {
-      const now = this.#clock.monotonicMs()
-      for (const [id, { atMs }] of this.#figures) if (now - atMs > freshMs) this.#figures.delete(id)
+    this.#cancel()
+    this.#cancel = this.#clock.after(this.#listeners.size > 0 ? figuresMs : idleMs, () => {
+      this.#forgetOldFigures()
       const figures = new Figures(this.#figures, this.#clock)
       for (const listener of this.#listeners) this.#tellFigures(listener, figures)
       this.#tick()
     })
+  }
+
+  #forgetOldFigures(): void {
+    const now = this.#clock.monotonicMs()
+    for (const [id, { atMs }] of this.#figures) if (now - atMs > freshMs) this.#figures.delete(id)
   }
 
   #tellFigures(listener: Listener, figures: Figures): void {

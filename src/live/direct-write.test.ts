@@ -49,7 +49,13 @@ test('what the kernel does not take is told to the byte, and the stream goes on 
 test('a socket that is closed takes nothing, whoever has its number by then', async () => {
   await using pair = await connected()
   const writer = DirectWriter.for(pair.here)!
+  let isTold = false
+  writer.onClosed = () => {
+    isTold = true
+  }
   pair.here.destroy()
+  assert.ok(isTold, 'at once')
+  assert.equal(writer.descriptor, -1)
   assert.equal(writer.write(Buffer.from('x')), 0)
   await once(pair.here, 'close')
   assert.equal(writer.write(Buffer.from('x')), 0)

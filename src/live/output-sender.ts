@@ -72,6 +72,7 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
     this.#cursor = this.#makeCursor()
     this.#shared = parts.broadcast.sharedCursor(parts.form)
     this.#direct = DirectWriter.for(parts.stream)
+    if (this.#direct !== undefined) this.#direct.onClosed = () => this.#shared.part(this)
     this.#lastProgressMs = parts.clock.monotonicMs()
     this.#stopListening = parts.broadcast.listen(this)
     this.onAppended()

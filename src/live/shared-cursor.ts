@@ -1,11 +1,12 @@
 import type { Cursor } from './cursor.ts'
-import type { DirectWriter } from './direct-write.ts'
+import { type DirectWriter, writeAllNow, writeNow } from './direct-write.ts'
 import type { LogReader, MediaLog } from './media-log.ts'
 import type { PumpTurn } from './pump.ts'
 
 /** An output that is in step with the log, and whose destination takes at once what there is. */
 export interface Follower {
   readonly cursor: Cursor
+  /** Where it is written to, until it parts: it does so before that is closed. */
   readonly writer: DirectWriter
   /**
    * It goes on alone.
@@ -38,8 +39,8 @@ const marksMax = 256
 export class SharedCursor implements PumpTurn, LogReader {
   readonly #log: MediaLog
   readonly #followers: Follower[] = []
-  /** Beside the followers: the way to one must not lead through its other state, which is in no cache. */
-  readonly #writers: DirectWriter[] = []
+  /** Of the followers, in their order: the way to one must not lead through its state, which is in no cache. */
+  readonly #descriptors: number[] = []
   #position = 0
   /** Bit per lane: the shared headers' deltas hold for all of them. */
   #inStep = 0
@@ -98,7 +99,7 @@ export class SharedCursor implements PumpTurn, LogReader {
     this.#inStep &= cursor.inStep
     cursor.follow(this)
     this.#followers.push(follower)
-    this.#writers.push(follower.writer)
+    this.#descriptors.push(follower.writer.descriptor)
     return true
   }
 
@@ -143,10 +144,10 @@ export class SharedCursor implements PumpTurn, LogReader {
 
   #write(bytes: Buffer): number {
     const from = this.#position
-    const writers = this.#writers
+    const descriptors = this.#descriptors
     // From the last to the first: whoever parts has its place taken by one that has had its turn.
-    for (let index = writers.length - 1; index >= 0; index--) {
-      const taken = writers[index]!.write(bytes)
+    for (let index = descriptors.length - 1; index >= 0; index--) {
+      const taken = writeNow(descriptors[index]!, bytes)
       if (taken < bytes.length) this.#part(index, from + taken, true)
     }
     return from + bytes.length
@@ -158,8 +159,8 @@ export class SharedCursor implements PumpTurn, LogReader {
     const { bytes: second } = log.slice(from + first.length, log.end, bytesMax - first.length)
     const pieces = [first, second]
     const count = first.length + second.length
-    for (let index = this.#writers.length - 1; index >= 0; index--) {
-      const taken = this.#writers[index]!.writeAll(pieces)
+    for (let index = this.#descriptors.length - 1; index >= 0; index--) {
+      const taken = writeAllNow(this.#descriptors[index]!, pieces)
       if (taken < count) this.#part(index, from + taken, true)
     }
     return from + count
@@ -168,10 +169,10 @@ export class SharedCursor implements PumpTurn, LogReader {
   #part(index: number, position: number, isFull: boolean): void {
     const follower = this.#followers[index]!
     const last = this.#followers.pop()!
-    const lastWriter = this.#writers.pop()!
+    const lastDescriptor = this.#descriptors.pop()!
     if (last !== follower) {
       this.#followers[index] = last
-      this.#writers[index] = lastWriter
+      this.#descriptors[index] = lastDescriptor
     }
     if (this.#followers.length === 0) this.#log.leave(this)
     try {
