@@ -149,6 +149,17 @@ export async function startNullRelay(
   return { pid: relay.pid, port, [Symbol.asyncDispose]: () => relay.stop() }
 }
 
+/** The same in Node: bench/null-relay.ts. */
+export async function startNodeRelay(
+  sinkPorts: readonly number[],
+  restMs: number,
+): Promise<AsyncDisposable & { readonly pid: number; readonly port: number }> {
+  const args = [moduleOf('null-relay'), ...[restMs, ...sinkPorts].map(String)]
+  const relay = new LineProgram('null-relay', process.execPath, args)
+  const port = await relay.next<number>()
+  return { pid: relay.pid, port, [Symbol.asyncDispose]: () => relay.stop() }
+}
+
 /** A program that answers each line on stdin with a line of JSON on stdout. Owned by its load. */
 class LineProgram {
   readonly #name: string

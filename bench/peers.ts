@@ -11,7 +11,7 @@ import {
 import { nginxRtmpModule, programPath } from '../test/support/requirements.ts'
 import { startServer } from '../test/support/server.ts'
 import type { TestCa } from '../test/support/tls.ts'
-import { type LoadPrograms, startNullRelay, type Target } from './load.ts'
+import { type LoadPrograms, startNodeRelay, startNullRelay, type Target } from './load.ts'
 import type { Work } from './works.ts'
 
 /** A server that relays, set up for one work. */
@@ -32,6 +32,8 @@ export type PeerName =
   | 'send() loop'
   | 'send() loop every 7 ms'
   | 'send() loop every 40 ms'
+  | 'Node loop every 7 ms'
+  | 'Node loop every 40 ms'
 
 /** @param sinkPorts as many as the work has outputs per input. */
 export type StartPeer = (work: Work, sinkPorts: readonly number[], ca: TestCa | undefined) => Promise<Peer>
@@ -159,6 +161,18 @@ vhost __defaultVhost__ { forward { enabled on; destination ${sinkPorts.map((sink
 export function startSendLoop(programs: LoadPrograms, restMs = 0): StartPeer {
   return async (work, sinkPorts) => {
     const relay = await startNullRelay(programs, sinkPorts, restMs)
+    return {
+      pids: [relay.pid],
+      targets: targetsOf(work, relay.port),
+      [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
+    }
+  }
+}
+
+/** What JavaScript costs at the least: see bench/null-relay.ts. */
+export function startNodeLoop(restMs: number): StartPeer {
+  return async (work, sinkPorts) => {
+    const relay = await startNodeRelay(sinkPorts, restMs)
     return {
       pids: [relay.pid],
       targets: targetsOf(work, relay.port),

@@ -3,7 +3,16 @@ import { fileURLToPath } from 'node:url'
 import type { FlatPoint } from './flat.ts'
 import { drawFigure, fitLine, type Panel } from './plot.ts'
 import { type Circumstances, type FlatFile, median, readResults, resultPath, type WorkResult } from './results.ts'
-import { apiTable, capacityTable, microTable, percent, systemCallsTable, table, workTable } from './tables.ts'
+import {
+  apiTable,
+  capacityTable,
+  memoryTable,
+  microTable,
+  percent,
+  systemCallsTable,
+  table,
+  workTable,
+} from './tables.ts'
 
 /**
  * npm run bench:report
@@ -18,6 +27,7 @@ const threadsShown = 5
 
 const works = readResults('works')
 const flat = readResults('flat')
+const memory = readResults('memory')
 const micro = readResults('micro')
 const calls = readResults('calls')
 const api = readResults('api')
@@ -42,6 +52,7 @@ if (flat !== undefined) {
   draw('tls-outputs.svg', flat.tlsOutputs, 'outputs')
   draw('inputs.svg', flat.inputs, 'inputs')
 }
+if (memory !== undefined) sections['memory'] = `${memoryTable(memory.results)}\n\n${describe(memory)}`
 if (calls !== undefined)
   sections['syscalls'] = Object.values(calls.works)
     .map((one) => [`${one.work.id}: ${one.work.title}`, systemCallsTable(one.peers), describe(one)].join('\n\n'))

@@ -7,6 +7,7 @@ import type { Capacity } from './capacity.ts'
 import type { FlatSeries } from './flat.ts'
 import type { LoadKind } from './load.ts'
 import type { Measurement, Timing } from './measure.ts'
+import type { OutputMemory } from './memory.ts'
 import type { MicroResult } from './micro.ts'
 import type { PeerName } from './peers.ts'
 import type { SystemCalls } from './system-calls.ts'
@@ -31,6 +32,7 @@ export type WorksFile = {
   readonly works: Readonly<Record<string, WorkResult>>
   readonly capacity?: Circumstances & { readonly work: Work; readonly peers: readonly Capacity[] }
 }
+export type MemoryFile = Circumstances & { readonly results: readonly OutputMemory[] }
 export type FlatFile = Circumstances & FlatSeries & { readonly timing: Timing }
 export type MicroFile = Circumstances & { readonly results: readonly MicroResult[] }
 export type CallsFile = {
@@ -55,7 +57,14 @@ export type ApiResult = {
   /** What p99 is to stay below. */
   readonly targetMs?: number
 }
-export type ResultFiles = { works: WorksFile; flat: FlatFile; micro: MicroFile; calls: CallsFile; api: ApiFile }
+export type ResultFiles = {
+  works: WorksFile
+  flat: FlatFile
+  memory: MemoryFile
+  micro: MicroFile
+  calls: CallsFile
+  api: ApiFile
+}
 
 const folder = fileURLToPath(new URL('../docs/performance/', import.meta.url))
 

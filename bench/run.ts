@@ -7,16 +7,26 @@ import { type Capacity, findCapacity } from './capacity.ts'
 import { measureFlat } from './flat.ts'
 import { buildLoad, type LoadPrograms } from './load.ts'
 import { type Measurement, measure, type Timing } from './measure.ts'
-import { type PeerName, type StartPeer, startNginx, startOurs, startSendLoop, startSrs } from './peers.ts'
+import { measureOutputMemory, type OutputMemory } from './memory.ts'
+import {
+  type PeerName,
+  type StartPeer,
+  startNginx,
+  startNodeLoop,
+  startOurs,
+  startSendLoop,
+  startSrs,
+} from './peers.ts'
 import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
 import { countSystemCalls, type SystemCalls } from './system-calls.ts'
-import { capacityTable, percent, roundLine, systemCallsTable, workTable } from './tables.ts'
+import { capacityTable, memoryTable, percent, roundLine, systemCallsTable, workTable } from './tables.ts'
 import { type Work, type WorkId, works } from './works.ts'
 
 /**
  * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 60] [--peers stream-connect,nginx-rtmp] [--quick]
  *                  [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
  * npm run bench -- --flat [--save]
+ * npm run bench -- --memory [--save]
  * npm run bench -- --syscalls [--works A,C,G] [--save]
  *
  * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios. SRS takes
@@ -32,6 +42,7 @@ const { values } = parseArgs({
     peers: { type: 'string' },
     quick: { type: 'boolean', default: false },
     flat: { type: 'boolean', default: false },
+    memory: { type: 'boolean', default: false },
     syscalls: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
     settings: { type: 'string', default: '' },
@@ -86,6 +97,7 @@ print(
     .join(', '),
 )
 if (values.flat) await runFlat()
+else if (values.memory) await runMemory()
 else await runWorks()
 
 async function runWorks(): Promise<void> {
@@ -127,14 +139,15 @@ async function measureOnceMore(work: Work, start: StartPeer, at: Timing): Promis
 }
 
 function warmed(name: PeerName): Timing {
-  const warmUpSeconds = name.startsWith('stream-connect') ? timing.warmUpSeconds : compiledWarmUpSeconds
+  const warmUpSeconds =
+    name.startsWith('stream-connect') || name.startsWith('Node loop') ? timing.warmUpSeconds : compiledWarmUpSeconds
   return { ...timing, warmUpSeconds }
 }
 
 async function runCapacity(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
   const capacities: Capacity[] = []
   for (const [name, start] of peers) {
-    if (isSendLoop(name)) continue
+    if (isBareLoop(name)) continue
     const found = await findCapacity(name, work, start, programs, capacityTiming, (step) =>
       print(
         `  ${name.padEnd(25)} ${step.inputs} inputs: ${step.why || 'kept'}; delay ${step.delayMs.p50}/${step.delayMs.p99}/${step.delayMs.max} ms, core ${percent(step.cpuShare)}, encoders ${percent(step.publishersShare)} (late p99 ${step.latenessMs.p99} ms), sinks ${percent(step.sinksShare)}, machine idle ${percent(step.idleOfMachine)}, others ${percent(step.othersOfMachine)}`,
@@ -163,6 +176,13 @@ async function runFlat(): Promise<void> {
   if (values.save) writeResults('flat', { ...circumstances('bench'), timing, ...series })
 }
 
+async function runMemory(): Promise<void> {
+  const results: OutputMemory[] = []
+  for (const tls of [false, true]) results.push(await measureOutputMemory(programs, tls))
+  print(memoryTable(results))
+  if (values.save) writeResults('memory', { ...circumstances('bench'), results })
+}
+
 function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
   const peers = new Map<PeerName, StartPeer>([['stream-connect', startOurs(settings)]])
   if (!('MEDIA_THREADS' in settings) && cpus().length > 1)
@@ -174,6 +194,8 @@ function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
   const srs = process.env['SRS_BIN']
   if (srs !== undefined && existsSync(srs)) peers.set('SRS', startSrs(srs))
   else print('SRS is left out: SRS_BIN names no binary')
+  peers.set('Node loop every 7 ms', startNodeLoop(7))
+  peers.set('Node loop every 40 ms', startNodeLoop(40))
   if (load.kind === 'native') {
     peers.set('send() loop', startSendLoop(load))
     peers.set('send() loop every 7 ms', startSendLoop(load, 7))
@@ -189,12 +211,12 @@ function canDo(name: PeerName, work: Work): boolean {
     return false
   }
   // Its rests count for one encoder: many would wait for one another.
-  if (name.startsWith('send() loop every')) return work.inputs === 1 && !work.tls && work.stalled === 0
-  return !isSendLoop(name) || (!work.tls && work.stalled === 0)
+  if (name.includes('loop every')) return work.inputs === 1 && !work.tls && work.stalled === 0
+  return !isBareLoop(name) || (!work.tls && work.stalled === 0)
 }
 
-function isSendLoop(name: PeerName): boolean {
-  return name.startsWith('send() loop')
+function isBareLoop(name: PeerName): boolean {
+  return name.includes(' loop')
 }
 
 function print(text: string): void {

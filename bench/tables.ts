@@ -1,5 +1,6 @@
 import type { Capacity } from './capacity.ts'
 import type { Measurement } from './measure.ts'
+import type { MemoryPoint, OutputMemory } from './memory.ts'
 import type { MicroResult } from './micro.ts'
 import { type ApiResult, median, type WorkResult } from './results.ts'
 import { callGroups, type SystemCalls } from './system-calls.ts'
@@ -107,6 +108,23 @@ export function capacityTable(capacities: readonly Capacity[]): string {
         failed ? `${failed.inputs}: ${failed.why}` : '',
       ]
     }),
+  )
+}
+
+export function memoryTable(results: readonly OutputMemory[]): string {
+  const mb = (bytes: number) => (bytes / 1e6).toFixed(1)
+  const row = (tls: boolean, outputs: number, { heapUsed, arrayBuffers, rss }: MemoryPoint) => [
+    `${outputs} ${tls ? 'RTMPS' : 'RTMP'}`,
+    mb(heapUsed),
+    mb(arrayBuffers),
+    mb(rss),
+  ]
+  return table(
+    ['outputs', 'heap MB', 'buffers MB', 'resident MB', 'alive, KB per output', 'resident, KB per output'],
+    results.flatMap(({ tls, outputs, one, all, alivePerOutput, residentPerOutput }) => [
+      [...row(tls, 1, one), '', ''],
+      [...row(tls, outputs, all), (alivePerOutput / 1e3).toFixed(0), (residentPerOutput / 1e3).toFixed(0)],
+    ]),
   )
 }
 

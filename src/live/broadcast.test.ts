@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { systemClock } from '../clock.ts'
+import { EcmaArray, writeAmf0Values } from '../rtmp/amf0.ts'
 import { ChunkReader, publisherLimits } from '../rtmp/chunk-reader.ts'
 import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
@@ -52,6 +54,28 @@ function told(log: MediaLog): string[] {
 }
 
 const plainHex = (text: string) => text.replaceAll(' ', '')
+
+test('the bitrate of a feed is what its metadata says, until it is measured', () => {
+  const clock = new ManualClock()
+  const health = new FeedHealth(clock, 12_000)
+  const pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
+  const broadcast = new Broadcast(pool, { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }, pump, health)
+  const feed = broadcast.feed()
+  assert.equal(broadcast.kbps, undefined)
+  feed.publish(metadata)
+  assert.equal(broadcast.kbps, undefined, 'no word about it')
+  const words = new EcmaArray({ videodatarate: 5_859.375, width: 1920, audiodatarate: 160 })
+  feed.publish(message(messageTypes.amf0Data, 0, writeAmf0Values(['onMetaData', words])))
+  assert.equal(broadcast.kbps, 6_019.375)
+  const untrue = new EcmaArray({ videodatarate: Number.NaN, audiodatarate: -1 })
+  feed.publish(message(messageTypes.amf0Data, 0, writeAmf0Values(['onMetaData', untrue])))
+  assert.equal(broadcast.kbps, undefined)
+  feed.publish(video(0, avcHeader))
+  feed.publish(message(messageTypes.video, 0, Buffer.concat([hex('17 01 000000'), Buffer.alloc(1_250_000)])))
+  clock.advance(1_000)
+  health.tick(clock.monotonicMs())
+  assert.equal(Math.round(broadcast.kbps! / 10), 1_000)
+})
 
 test('unchanged headers that are said again and empty bodies are left out; changed ones are not', () => {
   const broadcast = newBroadcast()

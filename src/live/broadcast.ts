@@ -1,3 +1,4 @@
+import { field, readAmf0Prefix } from '../rtmp/amf0.ts'
 import { isBeyondPlain, plainForm } from '../rtmp/legacy-form.ts'
 import {
   classifyAudio,
@@ -130,6 +131,13 @@ export class Broadcast {
   }
   get headers(): MediaHeaders {
     return this.#received.headers
+  }
+  /** What the feed has: as measured, or, before that, as the encoder says. Undefined while neither is known. */
+  get kbps(): number | undefined {
+    const { bitrateKbps } = this.#health
+    if (bitrateKbps > 0) return bitrateKbps
+    const metadata = this.headers.find(({ slot }) => slot === metadataSlot)
+    return metadata && kbpsOfMetadata(metadata.body)
   }
 
   listen(listener: BroadcastListener): () => void {
@@ -362,6 +370,16 @@ function classify(type: number, body: Buffer, into: MediaMessage): boolean {
   }
 }
 
+const metadataSlot = 'metadata'
+
+/** onMetaData names the rates of picture and sound in kbit/s, with nearly every encoder. */
+function kbpsOfMetadata(body: Buffer): number | undefined {
+  const { values } = readAmf0Prefix(body)
+  const rates = ['videodatarate', 'audiodatarate'].flatMap((name) => values.map((value) => field(value, name)))
+  const kbps = rates.reduce<number>((sum, rate) => (typeof rate === 'number' && rate > 0 ? sum + rate : sum), 0)
+  return Number.isFinite(kbps) && kbps > 0 ? kbps : undefined
+}
+
 /** The slot of a message that decoders need before the first frame; undefined for all others. */
 export function headerSlot(media: MediaMessage): string | undefined {
   switch (media.role) {
@@ -370,7 +388,7 @@ export function headerSlot(media: MediaMessage): string | undefined {
     case 'multichannel_config':
       return `audio:${media.trackId}:multichannel`
     case 'metadata':
-      return media.kind === 'data' ? 'metadata' : `video:${media.trackId}:metadata`
+      return media.kind === 'data' ? metadataSlot : `video:${media.trackId}:metadata`
     default:
       return undefined
   }

@@ -128,10 +128,15 @@ export class FeedHealth {
     this.#isSilent = true
   }
 
+  /** 0 until a second has been measured. */
+  get bitrateKbps(): number {
+    const wallMs = this.#sum('wallMs')
+    return wallMs === 0 ? 0 : Math.round((this.#sum('bytes') * 8) / wallMs)
+  }
+
   /** @param further warnings of those who see something else of the input. */
   health(further: readonly { readonly code: string; readonly message: string }[]): InputHealth {
-    const wallMs = this.#sum('wallMs')
-    const bitrateKbps = wallMs === 0 ? 0 : Math.round((this.#sum('bytes') * 8) / wallMs)
+    const { bitrateKbps } = this
     const { ratio } = this.#pace
     return {
       bitrateKbps,

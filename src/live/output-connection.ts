@@ -43,6 +43,8 @@ export type ConnectParts = {
   readonly enhanced: boolean
   /** Through which live inputs the feed has come. Told to servers that nobody knows: a platform is none of ours. */
   readonly relayPath: readonly string[]
+  /** Bitrate of the feed, as far as it is known when it is asked for. */
+  readonly feedKbps: () => number | undefined
   readonly onStep: (step: ConnectingStep) => void
 }
 
@@ -124,6 +126,7 @@ async function connectOnce(
         streamKey,
         redirectsLeft,
         enhanced: parts.enhanced,
+        feedKbps: parts.feedKbps(),
         ...(relayPath !== undefined && { connectExtras: { [relayPathField]: writeRelayPath(relayPath) } }),
         ...(authenticationQuery !== undefined && { authenticationQuery }),
         ...(output.username !== undefined && { username: output.username }),

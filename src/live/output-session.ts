@@ -275,6 +275,7 @@ export class OutputSession {
         signal: stop,
         enhanced: this.#broadcast.usesEnhanced,
         relayPath: this.#relayPath(),
+        feedKbps: () => this.#broadcast.kbps,
         onStep: (step) => this.#become({ name: 'connecting', step }),
       })
       await this.#send(connection)

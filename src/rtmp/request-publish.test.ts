@@ -114,6 +114,21 @@ test('says what OBS says, in its order', { timeout }, async () => {
   assert.equal(peer.heard.at(-1)?.chunkStreamId, 4)
 })
 
+test('asks to be acknowledged every four seconds of the feed, within bounds', { timeout }, async () => {
+  for (const [feedKbps, window] of [
+    [undefined, 500_000],
+    [64, 100_000],
+    [2_000, 1_000_000],
+    [12_000, 2_500_000],
+  ] as const) {
+    const { connection, peer } = await pair()
+    const asking = requestPublish(connection, { ...target, feedKbps }, { signal: never, publish: false })
+    await play(peer, { connect: [accepted], createStream: [[3, 0, '_result', 4, null, 1]] })
+    await asking
+    assert.equal(peer.transcript[1], `windowAcknowledgementSize ${window.toString(16).padStart(8, '0')}`)
+  }
+})
+
 test('without publishing it touches no stream', { timeout }, async () => {
   const { connection, peer } = await pair()
   const asking = requestPublish(connection, target, { signal: never, publish: false })

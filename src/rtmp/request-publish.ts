@@ -28,10 +28,12 @@ export { connectionFailure, RedirectError } from './refusal.ts'
 /** What OBS uses with every destination; nothing is known that refuses it. */
 export const outputChunkSize = 4096
 /**
- * Servers that acknowledge do so each time, and whoever stops is noticed when he should have done it twice. nginx-rtmp's push and the Flash
- * servers announce five times as much, which at 1 Mbit/s is 40 s of silence; YouTube acknowledges four times as often.
+ * Servers that acknowledge do so after so many bytes, and whoever stops is noticed when he should have done it twice. nginx-rtmp's push and the
+ * Flash servers announce 2.5 MB, which at 1 Mbit/s is 20 s of silence; 500 kB at 12 Mbit/s are three a second of each of fifty outputs, to
+ * be read. So it is what the feed has in some seconds.
  */
-const windowBytes = 500_000
+const windowSeconds = 4
+const windowBytes = { min: 100_000, unknown: 500_000, max: 2_500_000 }
 /** OBS's. Destinations that are choosy know this one. */
 const flashVersion = 'FMLE/3.0 (compatible; FMSc/1.0)'
 /** Where OBS sends publish and media; below 32, which nginx-rtmp does not accept. */
@@ -57,6 +59,8 @@ export type PublishTarget = {
   readonly password?: Secret
   /** From an AuthenticationNeeded of the connection before. */
   readonly authenticationQuery?: string
+  /** Bitrate of what will be sent, as far as it is known. */
+  readonly feedKbps?: number | undefined
   /** How often the destination may still send us on. */
   readonly redirectsLeft: number
   /** Announce Enhanced RTMP, for a broadcast that uses it. Legacy broadcasts look like OBS's. */
@@ -85,6 +89,11 @@ export class AuthenticationNeeded extends Error {
   }
 }
 
+function windowFor(kbps: number | undefined): number {
+  if (kbps === undefined) return windowBytes.unknown
+  return Math.round(Math.min(windowBytes.max, Math.max(windowBytes.min, kbps * 125 * windowSeconds)))
+}
+
 /**
  * The client's side of the dialogue, from the handshake to the destination's NetStream.Publish.Start. Says what OBS says, in its order.
  *
@@ -106,7 +115,7 @@ export async function requestPublish(
 
   options.onStep?.('connecting')
   connection.announceChunkSize(outputChunkSize)
-  connection.send(windowAcknowledgementSize(windowBytes))
+  connection.send(windowAcknowledgementSize(windowFor(target.feedKbps)))
   const tcUrl = withQuery(target.tcUrl, target.authenticationQuery)
   connection.sendCommand(commandChunkStream, 0, 'connect', transactions.connect, {
     app: withQuery(target.app, target.authenticationQuery),
