@@ -56,6 +56,7 @@ async function relay(accepted: Socket): Promise<void> {
     isSet = true
     setImmediate(gather)
   }
+  socket.resume()
   request.start()
 }
 

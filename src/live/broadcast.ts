@@ -8,10 +8,11 @@ import {
   newMediaMessage,
 } from '../rtmp/media-message.ts'
 import { type Message, messageTypes } from '../rtmp/message.ts'
+import { ArrivalForecast } from './arrival-forecast.ts'
 import type { FeedHealth } from './feed-health.ts'
 import { headerBytesMax, type MediaHeaders, withHeader } from './media-headers.ts'
 import { laneCountMax, lanes, MediaLog, type MediaLogLimits, messageFlags } from './media-log.ts'
-import type { Pump } from './pump.ts'
+import type { Marked, Pump } from './pump.ts'
 import { SharedCursor } from './shared-cursor.ts'
 import type { SlabPool } from './slab-pool.ts'
 import { type PublisherClock, Timeline } from './timeline.ts'
@@ -78,8 +79,9 @@ class FormLog {
  * Lifecycle: made when a publisher arrives at an input that has none; takes one publisher after another; `close()` when the
  * input has ended. Owned by an InputSession.
  */
-export class Broadcast {
+export class Broadcast implements Marked {
   readonly timeline = new Timeline()
+  readonly forecast = new ArrivalForecast()
   readonly #pool: SlabPool
   readonly #limits: MediaLogLimits
   readonly #pump: Pump
@@ -237,7 +239,10 @@ export class Broadcast {
         ? this.#headerTime(media, lane, timestamp, clock)
         : clock.map(timestamp, lane, lane === lanes.video, media.compositionTimeMs)
     if (Number.isNaN(time)) return
-    if (media.kind !== 'data' && !isHeader) this.#hasMedia = true
+    if (media.kind !== 'data' && !isHeader) {
+      this.#hasMedia = true
+      this.forecast.observe(lane, time)
+    }
     this.#health.observe(media, body, time, clock)
     this.#write(media, lane, type, time, body)
     this.#mark()
@@ -319,9 +324,11 @@ export class Broadcast {
   #mark(): void {
     if (this.#marked) return
     this.#marked = true
-    this.#pump.mark(this.#flush)
+    this.#pump.mark(this)
   }
-  readonly #flush = (): void => {
+
+  /** Only for the pump. */
+  flush(): void {
     this.#marked = false
     this.#offer(this.#received.sharedCursor)
     if (this.#plain !== undefined) this.#offer(this.#plain.sharedCursor)

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../clock.ts'
-import { Pump, type PumpTurn, type Rests } from './pump.ts'
+import { ArrivalForecast } from './arrival-forecast.ts'
+import { lanes } from './media-log.ts'
+import { type Marked, Pump, type PumpTurn, type Rests } from './pump.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const rests: Rests = { few: 0, many: 30, crowd: 60 }
@@ -27,15 +29,17 @@ class Output implements PumpTurn {
 class Stage {
   readonly pump: Pump
   rounds = 0
-  readonly #logs: (() => void)[]
+  readonly #logs: Marked[]
 
   constructor(logs: number, outputsOfEach: number, isAwaited?: () => boolean) {
     this.pump = new Pump(systemClock, rests, isAwaited)
     this.#logs = Array.from({ length: logs }, () => {
       const outputs = Array.from({ length: outputsOfEach }, () => new Output())
-      return () => {
-        this.rounds++
-        for (const output of outputs) this.pump.offer(output)
+      return {
+        flush: () => {
+          this.rounds++
+          for (const output of outputs) this.pump.offer(output)
+        },
       }
     })
   }
@@ -45,7 +49,7 @@ class Stage {
     const before = this.rounds
     const start = performance.now()
     this.pump.rest()
-    for (const flush of this.#logs) this.pump.mark(flush)
+    for (const log of this.#logs) this.pump.mark(log)
     while (this.rounds < before + this.#logs.length) await turn()
     return performance.now() - start
   }
@@ -73,7 +77,7 @@ test('many outputs of one broadcast are a reason to rest, and those of many broa
 test('many broadcasts that come one by one are a crowd, too', async () => {
   const pump = new Pump(systemClock, rests)
   const logs = Array.from({ length: 20 }, () => new Output())
-  const flushes = logs.map((output) => () => pump.offer(output))
+  const flushes = logs.map((output) => ({ flush: () => pump.offer(output) }))
   // As sockets that are read one in each turn of a loop that is quick enough.
   const until = performance.now() + 10 * rests.crowd
   for (let index = 0; pump.restedMs === 0 && performance.now() < until; index = (index + 1) % 20) {
@@ -99,8 +103,10 @@ test('a long round shortens the rest before the next one, as far as half', async
   const pump = new Pump(systemClock, { few: 0, many: 20, crowd: 60 })
   const outputs = Array.from({ length: 16 }, () => new Output())
   const busy = outputs[0]!
-  const flush = () => {
-    for (const output of outputs) pump.offer(output)
+  const log = {
+    flush() {
+      for (const output of outputs) pump.offer(output)
+    },
   }
   const restAfter = async (roundMs: number) => {
     busy.takeTurn = () => {
@@ -109,7 +115,7 @@ test('a long round shortens the rest before the next one, as far as half', async
       return false
     }
     const before = busy.turns
-    pump.mark(flush)
+    pump.mark(log)
     while (busy.turns === before) await turn()
     const { restedMs } = pump
     pump.rest()
@@ -121,12 +127,41 @@ test('a long round shortens the rest before the next one, as far as half', async
   assert.ok(afterLonger <= 16, `${afterLonger} ms`)
 })
 
+test('where the coming of a broadcast is foretold, the thread sleeps until then and for its rest, and not again', async () => {
+  const pump = new Pump(systemClock, { few: 0, many: 5, crowd: 60 })
+  const outputs = Array.from({ length: 16 }, () => new Output())
+  const forecast = new ArrivalForecast()
+  const everyMs = 12
+  let rounds = 0
+  const log: Marked = {
+    forecast,
+    flush() {
+      rounds++
+      for (const output of outputs) pump.offer(output)
+    },
+  }
+  const begun = performance.now()
+  let slept = 0
+  for (let frame = 1; frame <= 80; frame++) {
+    // As an encoder's socket: its bytes are there from their time on.
+    while (performance.now() < begun + frame * everyMs) await turn()
+    const { restedMs } = pump
+    pump.rest()
+    if (pump.restedMs === restedMs && frame > 1) slept++
+    forecast.observe(lanes.video, frame * everyMs)
+    pump.mark(log)
+    while (rounds < frame) await turn()
+  }
+  // Some at the beginning are seen to come, and then every eighth.
+  assert.ok(slept > 30, `${slept} of 80`)
+})
+
 test('what comes while the thread rests goes out in the same round', async () => {
   const stage = new Stage(1, 50)
   await stage.round()
   let late = 0
   // Read by the loop after the rest, before the round.
-  const reading = setTimeout(() => stage.pump.mark(() => late++), 1)
+  const reading = setTimeout(() => stage.pump.mark({ flush: () => late++ }), 1)
   await stage.round()
   clearTimeout(reading)
   assert.equal(late, 1)
@@ -148,7 +183,7 @@ test('a turn takes 64 KiB, and twice as much where nobody cares for delay', asyn
   ] as const) {
     const pump = new Pump(systemClock, { few, many: few, crowd: few })
     const output = new Output()
-    pump.mark(() => pump.offer(output))
+    pump.mark({ flush: () => pump.offer(output) })
     while (output.turns === 0) await turn()
     assert.equal(output.bytesMax, kib * 1024)
   }
@@ -162,9 +197,11 @@ test('a turn that throws ends its own output, and a flush its own round', async 
     throw new TypeError('a mistake')
   }
   bad.failed = ((error: unknown) => failures.push(error)) as never
-  pump.mark(() => {
-    pump.offer(bad)
-    pump.offer(good)
+  pump.mark({
+    flush() {
+      pump.offer(bad)
+      pump.offer(good)
+    },
   })
   while (good.turns === 0) await turn()
   assert.equal(failures.length, 1)

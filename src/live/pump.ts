@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import type { ArrivalForecast } from './arrival-forecast.ts'
 import { LoopDelays } from './loop-delays.ts'
 
 /** Whoever has bytes to write: an output's connection, or all of a broadcast that are in step. */
@@ -32,8 +33,17 @@ export type Rests = {
   readonly crowd: number
 }
 
+/** What has something for its outputs: a broadcast. */
+export interface Marked {
+  /** Offers them their turn. */
+  flush(): void
+  readonly forecast?: ArrivalForecast
+}
+
 /** Fewer outputs cost so little that their delay counts for more. */
 const manyOutputs = 16
+/** Whatever else the thread has to do waits for so long at the most, where the coming of bytes is foretold. */
+const foretoldRestMsMax = 20
 /** So many broadcasts in one round are a crowd. */
 const crowdMin = 8
 /** Nobody ever wakes the thread from its rest. */
@@ -56,7 +66,7 @@ export class Pump {
   readonly #turnBytesMax: number
   #live: PumpTurn[] = []
   #late: PumpTurn[] = []
-  #marked: (() => void)[] = []
+  #marked: Marked[] = []
   #scheduled = false
   #roundIsSet = false
   /** What is marked goes out at the next run. */
@@ -64,13 +74,15 @@ export class Pump {
   /** Before the next round, milliseconds. */
   #restMs: number
   /** Broadcasts that had something since then, and how many they were in the time before. */
-  readonly #recent = new Set<() => void>()
+  readonly #recent = new Set<Marked>()
   #recentSinceMs = 0
   #recentCount = 0
   /** Bytes always come at once: the rest begins when a round is over. */
   #isSteady = false
   /** Before the round to come. */
   #hasRested = false
+  /** When its first bytes came; NaN where the thread slept then, or they came amid something else. */
+  #arrivedMs = Number.NaN
   /** While the loop was reading: it has to read once more before the round. */
   #restedAmidReading = false
   /** So far, milliseconds: to the event loop this looks like work. */
@@ -99,20 +111,22 @@ export class Pump {
    * later: what is looked at after the rest finds its code in a cache, for what has come meanwhile, too.
    */
   rest(): void {
-    if (this.#restMs > 0 && !this.#hasRested) this.#restedAmidReading = this.#rest()
+    if (this.#restMs <= 0 || this.#hasRested) return
+    if (!this.#roundIsSet) this.#arrivedMs = this.#clock.monotonicMs()
+    this.#restedAmidReading = this.#rest(this.#restMs)
   }
-  #rest(): boolean {
+  #rest(durationMs: number): boolean {
     if (this.#isBehind || this.#isAwaited()) return false
-    Atomics.wait(bed, 0, 0, this.#restMs)
-    this.restedMs += this.#restMs
-    if (this.#roundIsSet) this.#markedAtMs += this.#restMs
+    Atomics.wait(bed, 0, 0, durationMs)
+    this.restedMs += durationMs
+    if (this.#roundIsSet) this.#markedAtMs += durationMs
     this.#hasRested = true
     return true
   }
 
-  /** Calls `flush` once, soon: it queues the outputs that have something to write. Not twice before it is called. */
-  mark(flush: () => void): void {
-    this.#marked.push(flush)
+  /** Flushes it once, soon: it offers the outputs that have something to write. Not twice before it is flushed. */
+  mark(marked: Marked): void {
+    this.#marked.push(marked)
     if (this.#roundIsSet) return
     this.#roundIsSet = true
     this.#markedAtMs = this.#clock.monotonicMs()
@@ -128,8 +142,21 @@ export class Pump {
     this.#roundIsSet = false
     this.#hasRested = this.#restedAmidReading = false
     this.#isDue = true
+    const [only] = this.#marked
+    const isAlone = this.#marked.length === 1
     this.#run()
-    if (this.#isSteady && this.#restMs > 0) this.#rest()
+    const arrivedMs = this.#arrivedMs
+    this.#arrivedMs = Number.NaN
+    if (this.#restMs <= 0) return
+    if (this.#isSteady) this.#rest(this.#restMs)
+    else if (isAlone && this.#recentCount <= 1) this.#restUntilMore(only!, arrivedMs)
+  }
+
+  /** Where it can be foretold when the next bytes will come, their coming is slept through: one wake-up for a beat, and not two. */
+  #restUntilMore({ forecast }: Marked, arrivedMs: number): void {
+    const nextMs = forecast?.next(arrivedMs) ?? Number.NaN
+    const durationMs = nextMs + this.#restMs - this.#clock.monotonicMs()
+    if (durationMs > 0 && durationMs <= foretoldRestMsMax) this.#rest(durationMs)
   }
 
   get #isBehind(): boolean {
@@ -171,7 +198,7 @@ export class Pump {
       const marked = this.#marked
       this.#marked = []
       this.#isFlushing = true
-      for (const flush of marked) alone(flush)
+      for (const one of marked) alone(one)
       this.#isFlushing = false
       this.#restMs = this.#restAfter(marked)
     }
@@ -180,7 +207,7 @@ export class Pump {
     if (this.#isBehind) this.#schedule()
   }
 
-  #restAfter(marked: readonly (() => void)[]): number {
+  #restAfter(marked: readonly Marked[]): number {
     const { few, many, crowd } = this.#rests
     const isCrowd = marked.length >= crowdMin || this.#recentBroadcasts(marked) >= crowdMin
     this.#isSteady = isCrowd || few > 0
@@ -191,13 +218,13 @@ export class Pump {
   }
 
   /** Rounds without rests have one broadcast each, however many there are: how many there were within a crowd's rest. */
-  #recentBroadcasts(marked: readonly (() => void)[]): number {
+  #recentBroadcasts(marked: readonly Marked[]): number {
     if (this.#nowMs - this.#recentSinceMs > this.#rests.crowd) {
       this.#recentCount = this.#recent.size
       this.#recent.clear()
       this.#recentSinceMs = this.#nowMs
     }
-    for (const flush of marked) this.#recent.add(flush)
+    for (const one of marked) this.#recent.add(one)
     return this.#recentCount
   }
 
@@ -234,9 +261,9 @@ export class Pump {
 }
 
 /** What one broadcast throws must not keep the others from their flush: it is thrown where nobody else is. */
-function alone(flush: () => void): void {
+function alone(marked: Marked): void {
   try {
-    flush()
+    marked.flush()
   } catch (error) {
     setImmediate(() => {
       throw error
