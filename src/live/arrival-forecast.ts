@@ -18,7 +18,7 @@ const stepMsMax = 200
 const trustMin = 16
 const trustMax = 2 * trustMin
 /** What is slept through is not seen to arrive: every so many rounds it is. */
-const looksEvery = 8
+const looksEvery = 16
 
 /**
  * When the next message of a feed is likely to arrive, from the times that the encoder stamps: their rhythm, and by how much each of picture
