@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
 import { readDirectly } from '../src/live/direct-read.ts'
 import { DirectWriter, writeNow } from '../src/live/direct-write.ts'
 import { acceptPublish } from '../src/rtmp/accept-publish.ts'
@@ -14,6 +15,9 @@ import { Secret } from '../src/secret.ts'
  * JavaScript costs at the least: no messages are looked at, nothing is kept, no figures are told. It waits for nobody: a destination that
  * does not take everything ends it.
  */
+// As main.ts does.
+if (Number.parseInt(process.versions.v8, 10) >= 13) setFlagsFromString('--invocation-count-for-turbofan=300')
+
 const [restText = '', ...portTexts] = process.argv.slice(2)
 const restMs = Number(restText)
 const ports = portTexts.map(Number)
