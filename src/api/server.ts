@@ -278,6 +278,8 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         app.routing,
       )
       limitConnections(server, ofListener)
+      // The handshake takes several turns of the event loop, too.
+      server.on('connection', () => options.onRequest?.())
       server.on('clientError', brokenRequests.answer)
       brokenRequests.watch(server)
       await new Promise<void>((resolve, reject) => {

@@ -18,23 +18,27 @@ function feed(seconds: number, behindMs: (lane: number, index: number) => number
   return [...of(lanes.video, 1000 / fps), ...of(lanes.audio, 1024 / 48)].sort((a, b) => a.atMs - b.atMs)
 }
 
-/** Rounds as the pump has them. @returns how many were slept into, how many were not, and how long the first of each had to wait. */
-function run(coming: readonly Coming[]): { slept: number; woken: number; waitedMs: number[] } {
+/** Rounds as the pump has them. @returns how many were slept into, how many were not, how often it woke up too early, and how long the first of each had to wait. */
+function run(coming: readonly Coming[]): { slept: number; woken: number; early: number; waitedMs: number[] } {
   const forecast = new ArrivalForecast()
-  const result = { slept: 0, woken: 0, waitedMs: [] as number[] }
+  const result = { slept: 0, woken: 0, early: 0, waitedMs: [] as number[] }
   let nextMs = Number.NaN
   for (let index = 0; index < coming.length; ) {
     const first = coming[index]!
-    // Nothing had come when it woke up: it goes out at once.
-    const roundMs = Number.isNaN(nextMs) ? first.atMs + gatherMs : Math.max(first.atMs, nextMs + gatherMs)
-    const arrivedMs = Number.isNaN(nextMs) ? first.atMs : Number.NaN
+    // Nothing had come when it woke up: it goes out at once, and was seen to come.
+    const wokeMs = nextMs + gatherMs
+    const isSeen = !(first.atMs <= wokeMs)
+    const roundMs = Number.isNaN(nextMs) ? first.atMs + gatherMs : Math.max(first.atMs, wokeMs)
+    const arrivedMs = isSeen ? first.atMs : Number.NaN
     if (Number.isNaN(nextMs)) result.woken++
     else {
       result.slept++
+      if (isSeen) result.early++
       result.waitedMs.push(roundMs - first.atMs)
     }
     for (; index < coming.length && coming[index]!.atMs <= roundMs; index++)
       forecast.observe(coming[index]!.lane, coming[index]!.time)
+    forecast.roundBegins()
     nextMs = forecast.next(arrivedMs)
   }
   return result
@@ -61,6 +65,9 @@ test('an encoder’s clock that is not ours, and another delay from one moment t
   const drifts = run(feed(60, (_, index) => index * 0.002))
   assert.ok(drifts.slept > 4 * drifts.woken, `${drifts.slept} slept, ${drifts.woken} woken`)
   assert.ok(quantile(drifts.waitedMs, 0.99) < gatherMs + 1.2, `${quantile(drifts.waitedMs, 0.99)} ms`)
+  const later = run(feed(60, (_, index) => (index > 1_600 ? 14 : 0)))
+  assert.ok(later.slept > 4 * later.woken, `${later.slept} slept, ${later.woken} woken`)
+  assert.ok(later.early < 100, `${later.early} times before anything had come`)
   const jumps = run(feed(60, (lane, index) => (index > (lane === lanes.video ? 1_800 : 1_400) ? 120 : 0)))
   assert.ok(jumps.slept > 4 * jumps.woken, `${jumps.slept} slept, ${jumps.woken} woken`)
 })
@@ -88,6 +95,7 @@ test('data and further tracks say nothing', () => {
   for (let time = 0; time < 1_000; time += 10) {
     forecast.observe(lanes.data, time)
     forecast.observe(lanes.firstExtra, time)
+    forecast.roundBegins()
     assert.ok(Number.isNaN(forecast.next(time)))
   }
 })

@@ -8,8 +8,6 @@ const stampErrorMs = 2
 const arrivalErrorMs = 1.5
 /** By how much a lane's delay may grow from one look to the next: an encoder's clock, and a way that has become longer. */
 const delayGrowthMs = 0.05
-/** A delay that is so much more is another way, or another encoder. */
-const delayJumpMs = 20
 /** Of the newest steps of a lane, the mean. */
 const stepsWeighed = 8
 /** A step that is longer is a pause. */
@@ -30,9 +28,14 @@ export class ArrivalForecast {
   readonly #step = new Float64Array(laneCount).fill(Number.NaN)
   /** Arrival minus stamp, milliseconds; NaN while it was not seen. */
   readonly #delay = new Float64Array(laneCount).fill(Number.NaN)
-  /** Of the round under way, what came first. */
+  /** The last one that was seen, where it was too long. */
+  readonly #late = new Float64Array(laneCount).fill(Number.NaN)
+  /** What came first since the last round. */
   #firstLane = -1
   #firstTime = Number.NaN
+  /** The same of the round under way. */
+  #roundLane = -1
+  #roundTime = Number.NaN
   #expectedLane = -1
   #expectedTime = Number.NaN
   #trust = 0
@@ -52,17 +55,23 @@ export class ArrivalForecast {
     this.#step[lane] = Number.isNaN(mean) ? step : mean + (step - mean) / stepsWeighed
   }
 
+  /** At the beginning of each round. */
+  roundBegins(): void {
+    this.#roundLane = this.#firstLane
+    this.#roundTime = this.#firstTime
+    this.#firstLane = -1
+  }
+
   /**
-   * At the end of a round.
+   * At the end of a round, where somebody wants to know.
    * @param arrivedMs monotonic: when the first of its messages was seen to arrive; NaN when the thread slept then.
    * @returns when the next one is likely to arrive, monotonic; NaN where that cannot be said, or should be seen once more.
    */
   next(arrivedMs: number): number {
-    const lane = this.#firstLane
+    const lane = this.#roundLane
     if (lane >= 0) {
       this.#judge(lane)
-      if (!Number.isNaN(arrivedMs)) this.#learn(lane, arrivedMs - this.#firstTime)
-      this.#firstLane = -1
+      if (!Number.isNaN(arrivedMs)) this.#learn(lane, arrivedMs - this.#roundTime)
     }
     const arrivesMs = this.#foretell()
     const isLook = ++this.#rounds % looksEvery === 0
@@ -71,7 +80,7 @@ export class ArrivalForecast {
 
   #judge(lane: number): void {
     if (this.#expectedLane < 0) return
-    const isRight = lane === this.#expectedLane && Math.abs(this.#firstTime - this.#expectedTime) <= stampErrorMs
+    const isRight = lane === this.#expectedLane && Math.abs(this.#roundTime - this.#expectedTime) <= stampErrorMs
     if (isRight) this.#trust = Math.min(trustMax, this.#trust + 1)
     else this.#doubt()
   }
@@ -81,8 +90,12 @@ export class ArrivalForecast {
     const isEarly = delayMs < before - arrivalErrorMs
     const isLate = delayMs > before + arrivalErrorMs
     if (isEarly || isLate) this.#doubt()
-    const isNew = Number.isNaN(before) || Math.abs(delayMs - before) > delayJumpMs
-    this.#delay[lane] = isNew ? delayMs : Math.min(delayMs, before + delayGrowthMs)
+    // Late once is late; twice in a row is how long it takes now.
+    const lately = Math.min(delayMs, this.#late[lane]!)
+    this.#late[lane] = isLate ? delayMs : Number.NaN
+    const isNew = Number.isNaN(before) || (isLate && !Number.isNaN(lately))
+    if (isNew) this.#delay[lane] = Number.isNaN(lately) ? delayMs : lately
+    else this.#delay[lane] = Math.min(delayMs, before + delayGrowthMs)
   }
 
   #doubt(): void {

@@ -330,6 +330,7 @@ export class Broadcast implements Marked {
   /** Only for the pump. */
   flush(): void {
     this.#marked = false
+    this.forecast.roundBegins()
     this.#offer(this.#received.sharedCursor)
     if (this.#plain !== undefined) this.#offer(this.#plain.sharedCursor)
     for (const listener of this.#called) listener.onAppended()

@@ -79,6 +79,8 @@ export class MediaLog implements Trimmable {
   readonly #readers = new Set<LogReader>()
   readonly #slabs: Slab[] = []
   #end = 0
+  /** Where the message begins that comes next, or is being written. */
+  #nextPosition = 0
 
   // The index: a ring, entry of sequence s at s & mask.
   #capacity = smallestIndex
@@ -140,7 +142,7 @@ export class MediaLog implements Trimmable {
   }
 
   positionOf(sequence: number): number {
-    return sequence === this.#nextSequence ? this.#end : this.#positions[sequence & (this.#capacity - 1)]!
+    return sequence === this.#nextSequence ? this.#nextPosition : this.#positions[sequence & (this.#capacity - 1)]!
   }
   /** Where the message after `sequence` begins. */
   endOf(sequence: number): number {
@@ -289,6 +291,7 @@ export class MediaLog implements Trimmable {
     this.#writeHeader(sequence, chunkStreamOf(lane), delta, body.length, type)
     this.#writeBody(sequence, chunkStreamOf(lane), body)
     this.#nextSequence = sequence + 1
+    this.#nextPosition = this.#end
     this.bytesAppended += body.length
     this.#trim()
     return sequence

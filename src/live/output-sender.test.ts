@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { Duplex } from 'node:stream'
+import { Duplex, Writable } from 'node:stream'
 import { test } from 'node:test'
 import { ManualClock } from '../../test/contract/manual-clock.ts'
+import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSender } from './output-sender.ts'
@@ -36,4 +37,52 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
   for (let ping = 0; ping < 1_000; ping++) sender.sendControl(Buffer.alloc(18))
   assert.equal(sender.cursor.controlWaiting, 100)
   sender.close()
+})
+
+test('the time in which an encoder was away is not held against a destination that takes what comes then slowly', async () => {
+  const clock = new ManualClock()
+  const pool = new SlabPool(4 * 1024 * 1024)
+  const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
+  const broadcast = new Broadcast(
+    pool,
+    { durationMsMax: 15_000, bytesMax: 1024 * 1024 },
+    pump,
+    new FeedHealth(clock, 12_000),
+  )
+  let takes = true
+  const sender = new OutputSender({
+    clock,
+    pool,
+    pump,
+    broadcast,
+    messageStreamId: 1,
+    form: 'received',
+    maxLagMs: 5_000,
+    missed: undefined,
+    takesModEx: true,
+    stream: new Writable({ write: (_bytes, _encoding, done) => void (takes && done()) }) as unknown as Duplex,
+    onStarted() {},
+    onFailed(error) {
+      throw error
+    },
+    onRestart() {},
+  })
+  const feed = broadcast.feed()
+  const publish = async (timestamp: number) => {
+    const body = Buffer.from('1701000000aaaa', 'hex')
+    feed.publish({ chunkStreamId: 4, type: messageTypes.video, timestamp, messageStreamId: 1, body })
+    for (let turns = 0; turns < 5; turns++) await new Promise<void>((resolve) => setImmediate(resolve))
+  }
+  await publish(0)
+  assert.equal(sender.isWaiting, false)
+  takes = false
+  clock.advance(20_000)
+  await publish(20_000)
+  assert.equal(sender.isWaiting, true)
+  assert.equal(clock.monotonicMs() - sender.lastProgressMs, 0)
+  clock.advance(9_000)
+  await publish(29_000)
+  assert.equal(clock.monotonicMs() - sender.lastProgressMs, 9_000)
+  sender.close()
+  broadcast.close()
 })

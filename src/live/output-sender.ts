@@ -88,7 +88,7 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
   get bytesSent(): number {
     return this.#isFollowing ? this.#bytesSent + this.#shared.position - this.#followsFrom : this.#bytesSent
   }
-  /** Monotonic: when a write was finished, or the peer acknowledged, last. */
+  /** Monotonic: when a write was finished, or one began to wait, or the peer acknowledged, last. */
   get lastProgressMs(): number {
     const { lastWriteMs } = this.#shared
     return this.#isFollowing && lastWriteMs > this.#lastProgressMs ? lastWriteMs : this.#lastProgressMs
@@ -272,6 +272,8 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
       this.#pending.push(slab)
     }
     this.#isFull = false
+    // Nobody had to take anything before: an encoder that was away for a while is no fault of the destination.
+    if (this.#writing === 0) this.#lastProgressMs = this.#parts.clock.monotonicMs()
     const rest = from === 0 ? bytes : bytes.subarray(from)
     this.#writing += rest.length
     if (isLast) this.#parts.stream.write(rest, this.#onWritten)

@@ -275,7 +275,8 @@ export class OutputSession {
         signal: stop,
         enhanced: this.#broadcast.usesEnhanced,
         relayPath: this.#relayPath(),
-        feedKbps: () => this.#broadcast.kbps,
+        // What is not acknowledged yet is sent again after a break.
+        feedKbps: () => (this.output.resumeSeconds ? undefined : this.#broadcast.kbps),
         onStep: (step) => this.#become({ name: 'connecting', step }),
       })
       await this.#send(connection)

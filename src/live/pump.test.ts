@@ -137,6 +137,7 @@ test('where the coming of a broadcast is foretold, the thread sleeps until then 
     forecast,
     flush() {
       rounds++
+      forecast.roundBegins()
       for (const output of outputs) pump.offer(output)
     },
   }

@@ -44,6 +44,8 @@ export interface Marked {
 const manyOutputs = 16
 /** Whatever else the thread has to do waits for so long at the most, where the coming of bytes is foretold. */
 const foretoldRestMsMax = 20
+/** Bytes that are there when the thread wakes up are read within so long. */
+const readsAtOnceMs = 0.5
 /** So many broadcasts in one round are a crowd. */
 const crowdMin = 8
 /** Nobody ever wakes the thread from its rest. */
@@ -83,6 +85,8 @@ export class Pump {
   #hasRested = false
   /** When its first bytes came; NaN where the thread slept then, or they came amid something else. */
   #arrivedMs = Number.NaN
+  /** From the last rest until more had come. */
+  #wokeMs = Number.NEGATIVE_INFINITY
   /** While the loop was reading: it has to read once more before the round. */
   #restedAmidReading = false
   /** So far, milliseconds: to the event loop this looks like work. */
@@ -111,10 +115,17 @@ export class Pump {
    * later: what is looked at after the rest finds its code in a cache, for what has come meanwhile, too.
    */
   rest(): void {
-    if (this.#restMs <= 0 || this.#hasRested) return
-    if (!this.#roundIsSet) this.#arrivedMs = this.#clock.monotonicMs()
+    if (this.#restMs <= 0) return
+    if (!this.#roundIsSet) this.#noteArrival()
+    if (this.#hasRested) return
     this.#restedAmidReading = this.#rest(this.#restMs)
   }
+  /** It is seen where the thread waited for it, which it does after a rest that ended too early, too. */
+  #noteArrival(): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (!this.#hasRested || nowMs - this.#wokeMs > readsAtOnceMs) this.#arrivedMs = nowMs
+  }
+
   #rest(durationMs: number): boolean {
     if (this.#isBehind || this.#isAwaited()) return false
     Atomics.wait(bed, 0, 0, durationMs)
@@ -156,7 +167,9 @@ export class Pump {
   #restUntilMore({ forecast }: Marked, arrivedMs: number): void {
     const nextMs = forecast?.next(arrivedMs) ?? Number.NaN
     const durationMs = nextMs + this.#restMs - this.#clock.monotonicMs()
-    if (durationMs > 0 && durationMs <= foretoldRestMsMax) this.#rest(durationMs)
+    if (!(durationMs > 0 && durationMs <= foretoldRestMsMax)) return
+    this.#rest(durationMs)
+    this.#wokeMs = this.#clock.monotonicMs()
   }
 
   get #isBehind(): boolean {

@@ -11,7 +11,7 @@ import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSender } from './output-sender.ts'
 import { Pump } from './pump.ts'
-import { SlabPool } from './slab-pool.ts'
+import { SlabPool, slabBytes } from './slab-pool.ts'
 
 const loopTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const limits = { durationMsMax: 3_600_000, bytesMax: 64 * 1024 * 1024 }
@@ -102,8 +102,8 @@ class Stage implements AsyncDisposable {
   readonly outputs: Output[] = []
   readonly #feed: PublisherFeed
 
-  constructor(own = limits) {
-    this.pool = new SlabPool(2 * own.bytesMax)
+  constructor(own = limits, poolBytes = 2 * own.bytesMax) {
+    this.pool = new SlabPool(poolBytes)
     this.broadcast = new Broadcast(this.pool, own, this.pump, new FeedHealth(systemClock, 12_000))
     this.#feed = this.broadcast.feed()
   }
@@ -309,6 +309,25 @@ test('where the log goes past all of them, each goes on at a key frame, and coun
     assert.ok(body.equals(stage.sent.at(-1)!.body))
   }
   assert.equal(stage.together, 2)
+})
+
+test('where memory is short, a large message does not take itself for one that somebody has missed', async () => {
+  await using stage = new Stage(limits, 6 * slabBytes)
+  await stage.join(2)
+  stage.key(0)
+  let time = 10
+  for (; time < 3_000; time += 10) {
+    stage.frame(time)
+    await loopTurn()
+  }
+  await stage.settle()
+  assert.ok(stage.broadcast.log('received').firstSequence > 0, 'the pool is used up')
+  // Its slabs cost the log its oldest ones while it is written.
+  stage.key(time, 900_000)
+  stage.frame(time + 10)
+  await stage.settle()
+  for (const { sender } of stage.outputs) assert.equal(sender.cursor.droppedMessages, 0)
+  for (const output of stage.outputs) output.assertHasAllOf(stage.sent)
 })
 
 test('behind for more than a second, each is on its own: what is left out then is decided for each', async () => {
