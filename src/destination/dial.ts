@@ -1,5 +1,5 @@
 import { isIP, type Socket } from 'node:net'
-import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { CodedError } from '../errors.ts'
 import type { AddressPolicy } from './address-policy.ts'
@@ -150,11 +150,20 @@ function startTls(raw: Socket, { host }: DialTarget, ca: string | undefined): TL
     host,
     // SNI is for names alone (RFC 6066, section 3), without the dot of the root.
     ...(isIP(host) === 0 && { servername: host.replace(/\.$/, '') }),
-    minVersion: 'TLSv1.2',
+    secureContext: contextFor(ca),
     // The verdict is `stream.authorized`, judged by judgeCertificate: a connection that is refused here could not say why.
     rejectUnauthorized: false,
-    ...(ca !== undefined && { ca }),
   }).on('error', swallow)
+}
+
+/** One for all destinations of a thread: OpenSSL's context of a connection is larger than what the connection itself takes. */
+let sharedContext: SecureContext | undefined
+const minVersion = 'TLSv1.2'
+
+function contextFor(ca: string | undefined): SecureContext {
+  if (ca !== undefined) return createSecureContext({ minVersion, ca })
+  sharedContext ??= createSecureContext({ minVersion })
+  return sharedContext
 }
 
 /** @throws CodedError tls_failed, connection_reset or connect_timeout; the signal's reason. Closing the sockets is the caller's. */
