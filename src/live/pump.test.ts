@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { systemClock } from '../clock.ts'
-import { ArrivalForecast } from './arrival-forecast.ts'
-import { lanes } from './media-log.ts'
+import type { ArrivalForecast } from './arrival-forecast.ts'
 import { type Marked, Pump, type PumpTurn, type Rests } from './pump.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -128,33 +128,46 @@ test('a long round shortens the rest before the next one, as far as half', async
 })
 
 test('where the coming of a broadcast is foretold, the thread sleeps until then and for its rest, and not again', async () => {
-  const pump = new Pump(systemClock, { few: 0, many: 5, crowd: 60 })
+  const clock = new ManualClock()
+  const pump = new Pump(clock, { few: 0, many: 5, crowd: 60 })
   const outputs = Array.from({ length: 16 }, () => new Output())
-  const forecast = new ArrivalForecast()
-  const everyMs = 12
+  let comesInMs = Number.NaN
+  const seenToArrive: number[] = []
+  const forecast = {
+    next(arrivedMs: number) {
+      seenToArrive.push(arrivedMs - clock.monotonicMs())
+      return clock.monotonicMs() + comesInMs
+    },
+  }
   let rounds = 0
-  const log: Marked = {
-    forecast,
+  const log = {
+    forecast: forecast as unknown as ArrivalForecast,
     flush() {
       rounds++
-      forecast.roundBegins()
       for (const output of outputs) pump.offer(output)
     },
   }
-  const begun = performance.now()
-  let slept = 0
-  for (let frame = 1; frame <= 80; frame++) {
-    // As an encoder's socket: its bytes are there from their time on.
-    while (performance.now() < begun + frame * everyMs) await turn()
-    const { restedMs } = pump
+  /** @returns how long it rested when the bytes came, and after their round. */
+  const roundBefore = async (foretoldMs: number) => {
+    comesInMs = foretoldMs
+    const start = pump.restedMs
     pump.rest()
-    if (pump.restedMs === restedMs && frame > 1) slept++
-    forecast.observe(lanes.video, frame * everyMs)
+    const rested = pump.restedMs - start
+    const before = rounds
     pump.mark(log)
-    while (rounds < frame) await turn()
+    while (rounds === before) await turn()
+    return [rested, pump.restedMs - start - rested]
   }
-  // Some at the beginning are seen to come, and then every eighth.
-  assert.ok(slept > 30, `${slept} of 80`)
+  assert.deepEqual(await roundBefore(3), [0, 8], 'the first one knows of no outputs')
+  assert.deepEqual(await roundBefore(Number.NaN), [0, 0])
+  assert.deepEqual(await roundBefore(15), [5, 20])
+  assert.deepEqual(await roundBefore(16), [0, 0], 'nobody waits for longer than 20 ms')
+  assert.deepEqual(await roundBefore(3), [5, 8])
+  // What comes long after the thread woke up is seen to arrive; what is there already is not.
+  clock.advance(2)
+  await roundBefore(3)
+  await roundBefore(3)
+  assert.deepEqual(seenToArrive, [Number.NaN, Number.NaN, 0, Number.NaN, 0, 0, Number.NaN])
 })
 
 test('what comes while the thread rests goes out in the same round', async () => {
