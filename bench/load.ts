@@ -138,24 +138,20 @@ export async function startLoad(
   }
 }
 
-/** The relay that does nothing: bench/load/relay.c. @param restMs rests for so long before it reads. */
+/**
+ * The relay that does nothing: bench/load/relay.c, or bench/null-relay.ts.
+ * @param restMs rests for so long before it reads.
+ */
 export async function startNullRelay(
-  programs: LoadPrograms,
+  programs: LoadPrograms | 'in Node',
   sinkPorts: readonly number[],
   restMs: number,
 ): Promise<AsyncDisposable & { readonly pid: number; readonly port: number }> {
-  const relay = new LineProgram('relay', join(programs.folder, 'relay'), [restMs, ...sinkPorts].map(String))
-  const port = await relay.next<number>()
-  return { pid: relay.pid, port, [Symbol.asyncDispose]: () => relay.stop() }
-}
-
-/** The same in Node: bench/null-relay.ts. */
-export async function startNodeRelay(
-  sinkPorts: readonly number[],
-  restMs: number,
-): Promise<AsyncDisposable & { readonly pid: number; readonly port: number }> {
-  const args = [moduleOf('null-relay'), ...[restMs, ...sinkPorts].map(String)]
-  const relay = new LineProgram('null-relay', process.execPath, args)
+  const args = [restMs, ...sinkPorts].map(String)
+  const relay =
+    programs === 'in Node'
+      ? new LineProgram('null-relay', process.execPath, [moduleOf('null-relay'), ...args])
+      : new LineProgram('relay', join(programs.folder, 'relay'), args)
   const port = await relay.next<number>()
   return { pid: relay.pid, port, [Symbol.asyncDispose]: () => relay.stop() }
 }

@@ -15,6 +15,7 @@ import { Secret } from '../src/secret.ts'
  * JavaScript costs at the least: no messages are looked at, nothing is kept, no figures are told. It waits for nobody: a destination that
  * does not take everything ends it.
  */
+
 // As main.ts does.
 if (Number.parseInt(process.versions.v8, 10) >= 13) setFlagsFromString('--invocation-count-for-turbofan=300')
 

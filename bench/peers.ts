@@ -11,7 +11,7 @@ import {
 import { nginxRtmpModule, programPath } from '../test/support/requirements.ts'
 import { startServer } from '../test/support/server.ts'
 import type { TestCa } from '../test/support/tls.ts'
-import { type LoadPrograms, startNodeRelay, startNullRelay, type Target } from './load.ts'
+import { type LoadPrograms, startNullRelay, type Target } from './load.ts'
 import type { Work } from './works.ts'
 
 /** A server that relays, set up for one work. */
@@ -155,24 +155,12 @@ vhost __defaultVhost__ { forward { enabled on; destination ${sinkPorts.map((sink
 }
 
 /**
- * The floor: what the kernel alone costs. It has no outputs that stall, and no TLS.
+ * The floor: what the kernel alone costs or, in Node, what JavaScript costs at the least. It has no outputs that stall, and no TLS.
  * @param restMs before it reads, for comparison with a server that gathers for so long.
  */
-export function startSendLoop(programs: LoadPrograms, restMs = 0): StartPeer {
+export function startBareLoop(programs: LoadPrograms | 'in Node', restMs = 0): StartPeer {
   return async (work, sinkPorts) => {
     const relay = await startNullRelay(programs, sinkPorts, restMs)
-    return {
-      pids: [relay.pid],
-      targets: targetsOf(work, relay.port),
-      [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
-    }
-  }
-}
-
-/** What JavaScript costs at the least: see bench/null-relay.ts. */
-export function startNodeLoop(restMs: number): StartPeer {
-  return async (work, sinkPorts) => {
-    const relay = await startNodeRelay(sinkPorts, restMs)
     return {
       pids: [relay.pid],
       targets: targetsOf(work, relay.port),

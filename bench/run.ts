@@ -8,15 +8,7 @@ import { measureFlat } from './flat.ts'
 import { buildLoad, type LoadPrograms } from './load.ts'
 import { type Measurement, measure, type Timing } from './measure.ts'
 import { measureOutputMemory, type OutputMemory } from './memory.ts'
-import {
-  type PeerName,
-  type StartPeer,
-  startNginx,
-  startNodeLoop,
-  startOurs,
-  startSendLoop,
-  startSrs,
-} from './peers.ts'
+import { type PeerName, type StartPeer, startBareLoop, startNginx, startOurs, startSrs } from './peers.ts'
 import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
 import { countSystemCalls, type SystemCalls } from './system-calls.ts'
 import { capacityTable, memoryTable, percent, roundLine, systemCallsTable, workTable } from './tables.ts'
@@ -194,12 +186,12 @@ function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
   const srs = process.env['SRS_BIN']
   if (srs !== undefined && existsSync(srs)) peers.set('SRS', startSrs(srs))
   else print('SRS is left out: SRS_BIN names no binary')
-  peers.set('Node loop every 7 ms', startNodeLoop(7))
-  peers.set('Node loop every 40 ms', startNodeLoop(40))
+  peers.set('Node loop every 7 ms', startBareLoop('in Node', 7))
+  peers.set('Node loop every 40 ms', startBareLoop('in Node', 40))
   if (load.kind === 'native') {
-    peers.set('send() loop', startSendLoop(load))
-    peers.set('send() loop every 7 ms', startSendLoop(load, 7))
-    peers.set('send() loop every 40 ms', startSendLoop(load, 40))
+    peers.set('send() loop', startBareLoop(load))
+    peers.set('send() loop every 7 ms', startBareLoop(load, 7))
+    peers.set('send() loop every 40 ms', startBareLoop(load, 40))
   }
   return peers
 }

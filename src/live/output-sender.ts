@@ -105,9 +105,9 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
   get deliveredUntil(): number {
     return this.#cursor.started ? this.delivery.readUntil(this.#sent()) : Number.NaN
   }
-  /** For the cursor that it follows: only with one it does. */
-  get writer(): DirectWriter {
-    return this.#direct!
+  /** For the cursor that it follows; −1 where there is none, with which it does not. */
+  get descriptor(): number {
+    return this.#direct?.descriptor ?? -1
   }
   /** A write is under way: bytes wait for the peer. */
   get isWaiting(): boolean {

@@ -153,14 +153,13 @@ export class Pump {
     this.#roundIsSet = false
     this.#hasRested = this.#restedAmidReading = false
     this.#isDue = true
-    const [only] = this.#marked
-    const isAlone = this.#marked.length === 1
+    const only = this.#marked.length === 1 ? this.#marked[0] : undefined
     this.#run()
     const arrivedMs = this.#arrivedMs
     this.#arrivedMs = Number.NaN
     if (this.#restMs <= 0) return
     if (this.#isSteady) this.#rest(this.#restMs)
-    else if (isAlone && this.#recentCount <= 1) this.#restUntilMore(only!, arrivedMs)
+    else if (only !== undefined && this.#recentCount <= 1) this.#restUntilMore(only, arrivedMs)
   }
 
   /** Where it can be foretold when the next bytes will come, their coming is slept through: one wake-up for a beat, and not two. */

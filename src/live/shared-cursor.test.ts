@@ -108,6 +108,15 @@ class Stage implements AsyncDisposable {
     this.#feed = this.broadcast.feed()
   }
 
+  /** So many outputs that have its first key frame. */
+  static async live(outputs: number, own = limits): Promise<Stage> {
+    const stage = new Stage(own)
+    await stage.join(outputs)
+    stage.key(0)
+    await stage.settle()
+    return stage
+  }
+
   get together(): number {
     return this.broadcast.sharedCursor('received').outputs
   }
@@ -151,10 +160,7 @@ class Stage implements AsyncDisposable {
 }
 
 test('outputs in step go together, and each has what it would have alone: bytes, messages, figures', async () => {
-  await using stage = new Stage()
-  await stage.join(3)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(3)
   // Sound opens its own chunk stream on each connection before they are in step on it.
   for (let time = 10; time < 400; time += 10) {
     if (time % 20 === 0) stage.frame(time)
@@ -177,10 +183,7 @@ test('outputs in step go together, and each has what it would have alone: bytes,
 })
 
 test('an answer to a ping goes out between two chunks, and the others do not notice', async () => {
-  await using stage = new Stage()
-  await stage.join(3)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(3)
   for (let time = 10; time < 500; time += 10) {
     stage.frame(time, 20_000)
     stage.outputs[time % 2]!.sender.sendControl(userControl(7, time))
@@ -195,10 +198,7 @@ test('an answer to a ping goes out between two chunks, and the others do not not
 })
 
 test('a destination that does not read goes on alone, to the byte, and comes back', async () => {
-  await using stage = new Stage()
-  await stage.join(4)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(4)
   const slow = stage.outputs[1]!
   slow.there.pause()
   let time = 0
@@ -223,10 +223,7 @@ test('a destination that does not read goes on alone, to the byte, and comes bac
 })
 
 test('a connection that is closed, or resets, leaves the others in step', async () => {
-  await using stage = new Stage()
-  await stage.join(5)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(5)
   assert.equal(stage.together, 5)
   const [first, second, third, ...others] = stage.outputs
   first!.here.destroy()
@@ -245,10 +242,7 @@ test('a connection that is closed, or resets, leaves the others in step', async 
 })
 
 test('a goodbye is said alone: at once after the message under way, or behind everything', async () => {
-  await using stage = new Stage()
-  await stage.join(3)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(3)
   stage.frame(10)
   const said = Promise.all([
     stage.outputs[0]!.sender.leave(Buffer.alloc(0), true),
@@ -264,10 +258,7 @@ test('a goodbye is said alone: at once after the message under way, or behind ev
 })
 
 test('data on a chunk stream that is new makes them part, and meet again', async () => {
-  await using stage = new Stage()
-  await stage.join(3)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(3)
   for (let time = 10; time < 100; time += 10) {
     stage.publish(messageTypes.amf0Data, time, '020002', 40)
     stage.frame(time)
@@ -291,10 +282,7 @@ test('a burst that is longer than a turn goes out in several, and others come be
 })
 
 test('where the log goes past all of them, each goes on at a key frame, and counts what it left out', async () => {
-  await using stage = new Stage({ durationMsMax: 1_000, bytesMax: 64 * 1024 * 1024 })
-  await stage.join(2)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(2, { durationMsMax: 1_000, bytesMax: 64 * 1024 * 1024 })
   assert.equal(stage.together, 2)
   // All of it before any of it can be sent.
   for (let time = 10; time < 5_000; time += 10) time % 500 === 0 ? stage.key(time) : stage.frame(time)
@@ -331,10 +319,7 @@ test('where memory is short, a large message does not take itself for one that s
 })
 
 test('behind for more than a second, each is on its own: what is left out then is decided for each', async () => {
-  await using stage = new Stage()
-  await stage.join(2)
-  stage.key(0)
-  await stage.settle()
+  await using stage = await Stage.live(2)
   const shared = stage.broadcast.sharedCursor('received')
   for (let time = 10; time < 200; time += 10) stage.frame(time)
   assert.ok(shared.takeTurn(10_000, 1_000))

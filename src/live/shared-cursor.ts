@@ -1,5 +1,5 @@
 import type { Cursor } from './cursor.ts'
-import { type DirectWriter, writeAllNow, writeNow } from './direct-write.ts'
+import { writeAllNow, writeNow } from './direct-write.ts'
 import type { LogReader, MediaLog } from './media-log.ts'
 import type { PumpTurn } from './pump.ts'
 
@@ -7,7 +7,7 @@ import type { PumpTurn } from './pump.ts'
 export interface Follower {
   readonly cursor: Cursor
   /** Where it is written to, until it parts: it does so before that is closed. */
-  readonly writer: DirectWriter
+  readonly descriptor: number
   /**
    * It goes on alone.
    * @param position of the log, up to which everything was sent.
@@ -99,7 +99,7 @@ export class SharedCursor implements PumpTurn, LogReader {
     this.#inStep &= cursor.inStep
     cursor.follow(this)
     this.#followers.push(follower)
-    this.#descriptors.push(follower.writer.descriptor)
+    this.#descriptors.push(follower.descriptor)
     return true
   }
 
