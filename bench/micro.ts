@@ -8,7 +8,7 @@ import { Broadcast, type PublisherFeed } from '../src/live/broadcast.ts'
 import { FeedHealth } from '../src/live/feed-health.ts'
 import { lanes, MediaLog, messageFlags } from '../src/live/media-log.ts'
 import { OutputSender } from '../src/live/output-sender.ts'
-import { Pump } from '../src/live/pump.ts'
+import { noRests, Pump } from '../src/live/pump.ts'
 import { SlabPool } from '../src/live/slab-pool.ts'
 import { ChunkReader, publisherLimits } from '../src/rtmp/chunk-reader.ts'
 import { type Message, messageTypes } from '../src/rtmp/message.ts'
@@ -187,7 +187,7 @@ function appendStage({ messages }: Material): Stage {
  */
 function wholeStage({ reads, messages }: Material, outputs: number, way: 'socket' | 'stream' = 'socket'): Stage {
   const pool = new SlabPool(poolBytes)
-  const pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(systemClock, noRests)
   const broadcast = new Broadcast(pool, logLimits, pump, new FeedHealth(systemClock, 12_000))
   const feed: PublisherFeed = broadcast.feed()
   const nowhere = way === 'socket' ? new NullSocket() : undefined

@@ -8,120 +8,164 @@ const stampErrorMs = 2
 const arrivalErrorMs = 1.5
 /** By how much a lane's delay may grow from one look to the next: an encoder's clock, and a way that has become longer. */
 const delayGrowthMs = 0.05
-/** Of the newest steps of a lane, the mean. */
-const stepsWeighed = 8
-/** A step that is longer is a pause. */
+/** Of so many stamps the newest have a say in a lane's rhythm: their rounding is about an eighth of a millisecond then. */
+const stampsWeighed = 24
+/** A step that is longer is a pause, and one that is shorter no rhythm. */
 const stepMsMax = 200
+const stepMsMin = 2
 /** So many right forecasts in a row until one is believed; one that is wrong costs half of them. */
 const trustMin = 16
 const trustMax = 2 * trustMin
-/** What is slept through is not seen to arrive: every so many rounds it is. */
+/** What is slept through is not seen to arrive: every so many beats it is. */
 const looksEvery = 16
 
+/** The rhythm of one lane's stamps, as a line through the newest of them: a filter with a growing, then fading memory (g-h, least squares). */
+class Rhythm {
+  /** The newest stamp, as it was and on the line; milliseconds on the broadcast's clock. */
+  newest = Number.NaN
+  smooth = Number.NaN
+  step = Number.NaN
+  /** Arrival minus stamp on the line, milliseconds; NaN while it was not seen. */
+  delay = Number.NaN
+  /** The last one that was seen, where it was too long. */
+  late = Number.NaN
+  /** The last stamp on the line that the beat under way is to bring; NaN where it brings none. */
+  expected = Number.NaN
+  #stamps = 0
+
+  /** @returns whether it came at its time. */
+  observe(time: number): boolean {
+    const error = time - (this.smooth + this.step)
+    const step = time - this.newest
+    this.newest = time
+    if (Math.abs(error) <= stampErrorMs) {
+      const count = Math.min(++this.#stamps, stampsWeighed)
+      this.smooth += this.step + error * ((4 * count - 2) / (count * (count + 1)))
+      this.step += error * (6 / (count * (count + 1)))
+      return true
+    }
+    this.smooth = time
+    this.step = step > 0 && step <= stepMsMax ? step : Number.NaN
+    this.#stamps = 2
+    return false
+  }
+
+  get hasExpected(): boolean {
+    return Number.isNaN(this.expected) || this.newest >= this.expected - stampErrorMs
+  }
+}
+
 /**
- * When the next message of a feed is likely to arrive, from the times that the encoder stamps: their rhythm, and by how much each of picture
- * and sound uses to arrive behind its stamp. For a thread that would rather sleep until then than be woken by it. Says nothing of a feed
- * that does not keep its rhythm. Pure: times come in.
+ * When the next messages of a feed are likely to arrive, from the times that the encoder stamps: their rhythm, and by how much each of picture
+ * and sound uses to arrive behind its stamp. For a thread that would rather sleep until then than be woken by it, and that would like to send
+ * together what comes soon after each other. Says nothing of a feed that does not keep its rhythm. Pure: times come in.
  */
 export class ArrivalForecast {
-  readonly #newest = new Float64Array(laneCount).fill(Number.NaN)
-  readonly #step = new Float64Array(laneCount).fill(Number.NaN)
-  /** Arrival minus stamp, milliseconds; NaN while it was not seen. */
-  readonly #delay = new Float64Array(laneCount).fill(Number.NaN)
-  /** The last one that was seen, where it was too long. */
-  readonly #late = new Float64Array(laneCount).fill(Number.NaN)
-  /** What came first since the last round. */
-  #firstLane = -1
+  readonly #rhythms = Array.from({ length: laneCount }, () => new Rhythm())
+  /** What came first since the last round, and its stamp on the line. */
+  #first: Rhythm | undefined
   #firstTime = Number.NaN
   /** The same of the round under way. */
-  #roundLane = -1
+  #roundFirst: Rhythm | undefined
   #roundTime = Number.NaN
-  #expectedLane = -1
-  #expectedTime = Number.NaN
+  #isPlanned = false
   #trust = 0
-  #rounds = 0
+  #beats = 0
+  /** Of the beat that was planned: until then its messages are waited for; monotonic. */
+  waitsUntilMs = Number.NaN
+  /** This beat is to be seen to arrive. */
+  isLook = false
 
   /** Each picture and sound that comes. @param time milliseconds on the broadcast's clock. */
   observe(lane: number, time: number): void {
     if (lane !== lanes.video && lane !== lanes.audio) return
-    if (this.#firstLane < 0) {
-      this.#firstLane = lane
-      this.#firstTime = time
-    }
-    const step = time - this.#newest[lane]!
-    this.#newest[lane] = time
-    if (!(step > 0 && step <= stepMsMax)) return
-    const mean = this.#step[lane]!
-    this.#step[lane] = Number.isNaN(mean) ? step : mean + (step - mean) / stepsWeighed
+    const rhythm = this.#rhythms[lane]!
+    if (!rhythm.observe(time)) this.#doubt()
+    if (this.#first !== undefined) return
+    this.#first = rhythm
+    this.#firstTime = rhythm.smooth
+  }
+
+  /** Whether everything has come that the beat under way is to bring. */
+  isComplete(): boolean {
+    for (const rhythm of this.#rhythms) if (!rhythm.hasExpected) return false
+    return true
   }
 
   /** At the beginning of each round. */
   roundBegins(): void {
-    this.#roundLane = this.#firstLane
+    this.#roundFirst = this.#first
     this.#roundTime = this.#firstTime
-    this.#firstLane = -1
+    this.#first = undefined
   }
 
   /**
-   * At the end of a round, where somebody wants to know.
-   * @param arrivedMs monotonic: when the first of its messages was seen to arrive; NaN when the thread slept then.
-   * @returns when the next one is likely to arrive, monotonic; NaN where that cannot be said, or should be seen once more.
+   * At the end of a round, where somebody wants to know: a beat is what arrives within `gatherMs` of its first message.
+   * @param nowMs monotonic, as all times here.
+   * @param arrivedMs when the first message of the last round was seen to arrive; NaN when the thread slept then.
+   * @returns when the last message of the next beat is likely to arrive; NaN where that cannot be said.
    */
-  next(arrivedMs: number): number {
-    const lane = this.#roundLane
-    if (lane >= 0) {
-      this.#judge(lane)
-      if (!Number.isNaN(arrivedMs)) this.#learn(lane, arrivedMs - this.#roundTime)
+  nextBeat(gatherMs: number, nowMs: number, arrivedMs: number): number {
+    if (this.#isPlanned) {
+      if (this.isComplete()) this.#trust = Math.min(trustMax, this.#trust + 1)
+      else this.#doubt()
     }
-    const arrivesMs = this.#foretell()
-    const isLook = ++this.#rounds % looksEvery === 0
-    return this.#trust < trustMin || isLook ? Number.NaN : arrivesMs
+    if (this.#roundFirst !== undefined && !Number.isNaN(arrivedMs))
+      this.#learn(this.#roundFirst, arrivedMs - this.#roundTime)
+    // What is there has come, whether it was seen or not.
+    for (const rhythm of this.#rhythms) rhythm.delay = Math.min(rhythm.delay, nowMs - rhythm.smooth)
+    this.isLook = ++this.#beats % looksEvery === 0
+    const arrivesMs = this.#plan(gatherMs)
+    return this.#trust < trustMin ? Number.NaN : arrivesMs
   }
 
-  #judge(lane: number): void {
-    if (this.#expectedLane < 0) return
-    const isRight = lane === this.#expectedLane && Math.abs(this.#roundTime - this.#expectedTime) <= stampErrorMs
-    if (isRight) this.#trust = Math.min(trustMax, this.#trust + 1)
-    else this.#doubt()
-  }
-
-  #learn(lane: number, delayMs: number): void {
-    const before = this.#delay[lane]!
+  #learn(rhythm: Rhythm, delayMs: number): void {
+    const before = rhythm.delay
     const isEarly = delayMs < before - arrivalErrorMs
     const isLate = delayMs > before + arrivalErrorMs
     if (isEarly || isLate) this.#doubt()
     // Late once is late; twice in a row is how long it takes now.
-    const lately = Math.min(delayMs, this.#late[lane]!)
-    this.#late[lane] = isLate ? delayMs : Number.NaN
+    const lately = Math.min(delayMs, rhythm.late)
+    rhythm.late = isLate ? delayMs : Number.NaN
     const isNew = Number.isNaN(before) || (isLate && !Number.isNaN(lately))
-    if (isNew) this.#delay[lane] = Number.isNaN(lately) ? delayMs : lately
-    else this.#delay[lane] = Math.min(delayMs, before + delayGrowthMs)
+    if (isNew) rhythm.delay = Number.isNaN(lately) ? delayMs : lately
+    else rhythm.delay = Math.min(delayMs, before + delayGrowthMs)
   }
 
   #doubt(): void {
     this.#trust = Math.max(0, this.#trust - trustMin / 2)
   }
 
-  /** Also says to `#judge` what it said. */
-  #foretell(): number {
-    let arrivesMs = Number.NaN
-    this.#expectedLane = -1
-    const newest = Math.max(this.#newest[lanes.video]! || 0, this.#newest[lanes.audio]! || 0)
-    for (let lane = 0; lane < laneCount; lane++) {
-      const time = this.#newest[lane]! + this.#step[lane]!
-      // A track that has ended, or pauses.
-      if (Number.isNaN(time) || newest - time > stepMsMax) continue
-      const laneArrivesMs = time + this.#delay[lane]!
-      // One of which nothing is known may come at any time.
-      if (Number.isNaN(laneArrivesMs)) {
-        this.#expectedLane = -1
-        return Number.NaN
+  #plan(gatherMs: number): number {
+    const [one, other] = this.#rhythms as [Rhythm, Rhythm]
+    this.#isPlanned = false
+    one.expected = other.expected = Number.NaN
+    const newest = Math.max(one.newest || 0, other.newest || 0)
+    let oneMs = nextArrivalMs(one, newest)
+    let otherMs = nextArrivalMs(other, newest)
+    // Of one nothing is known; of none is there anything to come.
+    if (Number.isNaN(oneMs + otherMs) || !Number.isFinite(Math.min(oneMs, otherMs))) return Number.NaN
+    this.#isPlanned = true
+    const firstMs = Math.min(oneMs, otherMs)
+    let lastMs = firstMs
+    while (Math.min(oneMs, otherMs) <= firstMs + gatherMs) {
+      lastMs = Math.min(oneMs, otherMs)
+      if (oneMs <= otherMs) {
+        one.expected = (one.expected || one.smooth) + one.step
+        oneMs += one.step
+      } else {
+        other.expected = (other.expected || other.smooth) + other.step
+        otherMs += other.step
       }
-      if (laneArrivesMs >= arrivesMs) continue
-      arrivesMs = laneArrivesMs
-      this.#expectedLane = lane
-      this.#expectedTime = time
     }
-    return arrivesMs
+    this.waitsUntilMs = Math.max(firstMs + gatherMs, lastMs) + arrivalErrorMs
+    return lastMs
   }
+}
+
+/** @returns monotonic milliseconds; infinity for a track that has ended, or pauses; NaN for one that may come at any time. */
+function nextArrivalMs(rhythm: Rhythm, newest: number): number {
+  const time = rhythm.smooth + rhythm.step
+  if (Number.isNaN(rhythm.newest) || newest - time > stepMsMax) return Number.POSITIVE_INFINITY
+  return rhythm.step < stepMsMin ? Number.NaN : time + rhythm.delay
 }

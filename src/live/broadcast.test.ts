@@ -9,18 +9,13 @@ import { Broadcast } from './broadcast.ts'
 import { Cursor } from './cursor.ts'
 import { FeedHealth } from './feed-health.ts'
 import { lanes, type MediaLog, messageFlags } from './media-log.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool, slabBytes } from './slab-pool.ts'
 
 const pool = new SlabPool(64 * 1024 * 1024)
 
 function newBroadcast(limits = { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }, slabs = pool): Broadcast {
-  return new Broadcast(
-    slabs,
-    limits,
-    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
-    new FeedHealth(systemClock, 12_000),
-  )
+  return new Broadcast(slabs, limits, new Pump(systemClock, noRests), new FeedHealth(systemClock, 12_000))
 }
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -58,7 +53,7 @@ const plainHex = (text: string) => text.replaceAll(' ', '')
 test('the bitrate of a feed is what its metadata says, until it is measured', () => {
   const clock = new ManualClock()
   const health = new FeedHealth(clock, 12_000)
-  const pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(systemClock, noRests)
   const broadcast = new Broadcast(pool, { durationMsMax: 15_000, bytesMax: 8 * 1024 * 1024 }, pump, health)
   const feed = broadcast.feed()
   assert.equal(broadcast.kbps, undefined)

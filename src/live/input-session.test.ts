@@ -9,7 +9,7 @@ import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
 import { messageTypes } from '../rtmp/message.ts'
 import { InputSession, type Seat } from './input-session.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { relayIdOf } from './relay-path.ts'
 import { SlabPool } from './slab-pool.ts'
 
@@ -33,7 +33,7 @@ function setUp(windowMs: number) {
   const states: string[] = []
   const session = new InputSession(wish, {
     clock,
-    pump: new Pump(clock, { few: 0, many: 0, crowd: 0 }),
+    pump: new Pump(clock, noRests),
     pool: new SlabPool(64 * 1024 * 1024),
     resolve: () => Promise.reject(new Error('not asked')),
     policy: new AddressPolicy([]),

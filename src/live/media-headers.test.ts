@@ -6,7 +6,7 @@ import { Broadcast } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { headerBytesMax, headerCountMax, type MediaHeaders, withHeader } from './media-headers.ts'
 import { lanes } from './media-log.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const key = Buffer.from('1701000000aaaa', 'hex')
@@ -14,12 +14,7 @@ const key = Buffer.from('1701000000aaaa', 'hex')
 function newBroadcast(): Broadcast {
   const limits = { durationMsMax: 15_000, bytesMax: 64 * 1024 * 1024 }
   const pool = new SlabPool(64 * 1024 * 1024)
-  return new Broadcast(
-    pool,
-    limits,
-    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
-    new FeedHealth(systemClock, 12_000),
-  )
+  return new Broadcast(pool, limits, new Pump(systemClock, noRests), new FeedHealth(systemClock, 12_000))
 }
 
 const message = (type: number, body: Buffer) => ({ chunkStreamId: 4, type, timestamp: 0, messageStreamId: 1, body })

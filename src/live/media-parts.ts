@@ -33,8 +33,8 @@ export type MediaSettings = {
  * sound go out together.
  */
 const rests = {
-  realtime: { few: 0, many: 8, crowd: 15 },
-  efficient: { few: 40, many: 40, crowd: 40 },
+  realtime: { few: 0, many: 8, foretold: 1, crowd: 15 },
+  efficient: { few: 40, many: 40, foretold: 1.5, crowd: 40 },
 } as const satisfies Record<MediaSettings['latencyMode'], Rests>
 
 /** Everything that one thread needs to carry media, put together. */

@@ -6,14 +6,14 @@ import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSender } from './output-sender.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
 test('of the answers to pings of a peer that takes none, a hundred wait and no more', () => {
   const clock = new ManualClock()
   const pool = new SlabPool(1024 * 1024)
   // Its turns never come: the test does not go back to the event loop.
-  const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(clock, noRests)
   const limits = { durationMsMax: 15_000, bytesMax: 1024 * 1024 }
   const sender = new OutputSender({
     ...{
@@ -42,7 +42,7 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
 test('the time in which an encoder was away is not held against a destination that takes what comes then slowly', async () => {
   const clock = new ManualClock()
   const pool = new SlabPool(4 * 1024 * 1024)
-  const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(clock, noRests)
   const broadcast = new Broadcast(
     pool,
     { durationMsMax: 15_000, bytesMax: 1024 * 1024 },

@@ -12,7 +12,7 @@ import { Secret } from '../secret.ts'
 import { Broadcast } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSession } from './output-session.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
 const timeout = 30_000
@@ -22,7 +22,7 @@ async function setUp(behaviour: Behaviour = {}) {
   const destination = await startDestination({ behaviour, recording: 'bodies' })
   const clock = new ManualClock()
   const pool = new SlabPool(64 * 1024 * 1024)
-  const pump = new Pump(clock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(clock, noRests)
   const limits = { durationMsMax: 60_000, bytesMax: 8 * 1024 * 1024 }
   const broadcast = new Broadcast(pool, limits, pump, new FeedHealth(clock, 12_000))
   const feed = broadcast.feed()

@@ -13,7 +13,7 @@ import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { servePreviews } from './preview-stream.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
 /** Without its bytes a viewer waits for ever. */
@@ -51,12 +51,7 @@ function open(bytesMax = 32 * 1024 * 1024): Stage {
   const bus = new InProcessBus({ onError })
   const limits = { durationMsMax: 15_000, bytesMax }
   const pool = new SlabPool(64 * 1024 * 1024)
-  const broadcast = new Broadcast(
-    pool,
-    limits,
-    new Pump(systemClock, { few: 0, many: 0, crowd: 0 }),
-    new FeedHealth(systemClock, 12_000),
-  )
+  const broadcast = new Broadcast(pool, limits, new Pump(systemClock, noRests), new FeedHealth(systemClock, 12_000))
   const end = servePreviews(bus, input, broadcast)
   const feed = broadcast.feed()
   return {

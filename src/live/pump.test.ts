@@ -3,10 +3,10 @@ import { test } from 'node:test'
 import { ManualClock } from '../../test/contract/manual-clock.ts'
 import { systemClock } from '../clock.ts'
 import type { ArrivalForecast } from './arrival-forecast.ts'
-import { type Marked, Pump, type PumpTurn, type Rests } from './pump.ts'
+import { type Marked, noRests, Pump, type PumpTurn, type Rests } from './pump.ts'
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
-const rests: Rests = { few: 0, many: 30, crowd: 60 }
+const rests: Rests = { few: 0, many: 30, foretold: 0, crowd: 60 }
 
 class Output implements PumpTurn {
   turns = 0
@@ -100,7 +100,7 @@ test('the rest of a crowd follows its round, and is not taken again when the nex
 })
 
 test('a long round shortens the rest before the next one, as far as half', async () => {
-  const pump = new Pump(systemClock, { few: 0, many: 20, crowd: 60 })
+  const pump = new Pump(systemClock, { few: 0, many: 20, foretold: 0, crowd: 60 })
   const outputs = Array.from({ length: 16 }, () => new Output())
   const busy = outputs[0]!
   const log = {
@@ -127,47 +127,104 @@ test('a long round shortens the rest before the next one, as far as half', async
   assert.ok(afterLonger <= 16, `${afterLonger} ms`)
 })
 
-test('where the coming of a broadcast is foretold, the thread sleeps until then and for its rest, and not again', async () => {
-  const clock = new ManualClock()
-  const pump = new Pump(clock, { few: 0, many: 5, crowd: 60 })
-  const outputs = Array.from({ length: 16 }, () => new Output())
-  let comesInMs = Number.NaN
-  const seenToArrive: number[] = []
-  const forecast = {
-    next(arrivedMs: number) {
-      seenToArrive.push(arrivedMs - clock.monotonicMs())
-      return clock.monotonicMs() + comesInMs
+/** A broadcast of which a test says when its next beat ends, on a clock that stands still. */
+class Foretold {
+  readonly clock = new ManualClock()
+  readonly pump = new Pump(this.clock, { few: 0, many: 5, foretold: 1, crowd: 60 })
+  readonly gathers: number[] = []
+  readonly seenToArrive: number[] = []
+  rounds = 0
+  #endsInMs = Number.NaN
+  readonly forecast = {
+    isLook: false,
+    waitsUntilMs: Number.POSITIVE_INFINITY,
+    isComplete: () => true,
+    nextBeat: (gatherMs: number, nowMs: number, arrivedMs: number) => {
+      this.gathers.push(gatherMs)
+      this.seenToArrive.push(arrivedMs - nowMs)
+      return nowMs + this.#endsInMs
     },
   }
-  let rounds = 0
-  const log = {
-    forecast: forecast as unknown as ArrivalForecast,
-    flush() {
-      rounds++
-      for (const output of outputs) pump.offer(output)
+  readonly #outputs = Array.from({ length: 16 }, () => new Output())
+  readonly #log = {
+    forecast: this.forecast as unknown as ArrivalForecast,
+    flush: () => {
+      this.rounds++
+      for (const output of this.#outputs) this.pump.offer(output)
     },
   }
-  /** @returns how long it rested when the bytes came, and after their round. */
-  const roundBefore = async (foretoldMs: number) => {
-    comesInMs = foretoldMs
-    const start = pump.restedMs
-    pump.rest()
-    const rested = pump.restedMs - start
-    const before = rounds
-    pump.mark(log)
-    while (rounds === before) await turn()
-    return [rested, pump.restedMs - start - rested]
+
+  /** @returns how long it rested when the bytes came, and from then until its round was over, in whole milliseconds. */
+  async round(endsInMs: number): Promise<[number, number]> {
+    this.#endsInMs = endsInMs
+    const start = this.pump.restedMs
+    this.pump.rest()
+    const rested = this.pump.restedMs - start
+    const before = this.rounds
+    this.pump.mark(this.#log)
+    while (this.rounds === before) await turn()
+    return [Math.round(rested), Math.round(this.pump.restedMs - start - rested)]
   }
-  assert.deepEqual(await roundBefore(3), [0, 8], 'the first one knows of no outputs')
-  assert.deepEqual(await roundBefore(Number.NaN), [0, 0])
-  assert.deepEqual(await roundBefore(15), [5, 20])
-  assert.deepEqual(await roundBefore(16), [0, 0], 'nobody waits for longer than 20 ms')
-  assert.deepEqual(await roundBefore(3), [5, 8])
-  // What comes long after the thread woke up is seen to arrive; what is there already is not.
-  clock.advance(2)
-  await roundBefore(3)
-  await roundBefore(3)
-  assert.deepEqual(seenToArrive, [Number.NaN, Number.NaN, 0, Number.NaN, 0, 0, Number.NaN])
+}
+
+test('where the coming of a broadcast is foretold, the thread sleeps until the end of its beat, and not again', async () => {
+  const stage = new Foretold()
+  assert.deepEqual(await stage.round(3), [0, 3], 'the first one knows of no outputs')
+  assert.deepEqual(await stage.round(Number.NaN), [0, 0])
+  assert.deepEqual(await stage.round(20), [5, 20], 'nothing was foretold of this one')
+  assert.deepEqual(await stage.round(30), [0, 0], 'nobody waits for longer than 25 ms')
+  assert.deepEqual(stage.gathers, [6, 6, 6, 6], 'a beat is longer where it is foretold')
+})
+
+test('what it does not sleep through rests until the end of its beat, and no longer than a beat', async () => {
+  const stage = new Foretold()
+  await stage.round(Number.NaN)
+  await stage.round(30)
+  stage.clock.advance(27)
+  assert.deepEqual(await stage.round(30), [3, 0])
+  assert.deepEqual(await stage.round(30), [6, 0])
+  stage.clock.advance(40)
+  stage.forecast.isLook = true
+  assert.deepEqual(await stage.round(4), [0, 0], 'a look')
+  stage.clock.advance(1)
+  stage.forecast.isLook = false
+  assert.deepEqual(await stage.round(4), [3, 4])
+})
+
+test('a foretold message that is late is waited for, in small steps and not for ever', async () => {
+  const stage = new Foretold()
+  let misses = 3
+  stage.forecast.isComplete = () => misses-- <= 0
+  await stage.round(2)
+  misses = 3
+  const [, rested] = await stage.round(Number.NaN)
+  assert.equal(rested, 1, '3 x 0.4 ms')
+  await stage.round(2)
+  misses = Number.POSITIVE_INFINITY
+  stage.forecast.waitsUntilMs = stage.clock.monotonicMs()
+  assert.deepEqual(await stage.round(Number.NaN), [0, 0])
+  // Somebody else's message is no reason to wait for this one's.
+  stage.forecast.waitsUntilMs = Number.POSITIVE_INFINITY
+  misses = 0
+  await stage.round(2)
+  misses = Number.POSITIVE_INFINITY
+  stage.pump.mark({ flush() {} })
+  assert.deepEqual(await stage.round(Number.NaN), [0, 0])
+})
+
+test('what comes long after the thread woke up is seen to arrive; what is there already is not', async () => {
+  const stage = new Foretold()
+  await stage.round(3)
+  await stage.round(3)
+  stage.clock.advance(2)
+  await stage.round(3)
+  await stage.round(3)
+  // The beginning of a message came, and the rest of it after a beat.
+  await stage.round(Number.NaN)
+  stage.pump.rest()
+  stage.clock.advance(5)
+  await stage.round(3)
+  assert.deepEqual(stage.seenToArrive, [Number.NaN, Number.NaN, 0, Number.NaN, Number.NaN, -5])
 })
 
 test('what comes while the thread rests goes out in the same round', async () => {
@@ -195,7 +252,7 @@ test('a turn takes 64 KiB, and twice as much where nobody cares for delay', asyn
     [0, 64],
     [1, 128],
   ] as const) {
-    const pump = new Pump(systemClock, { few, many: few, crowd: few })
+    const pump = new Pump(systemClock, { few, many: few, foretold: 0, crowd: few })
     const output = new Output()
     pump.mark({ flush: () => pump.offer(output) })
     while (output.turns === 0) await turn()
@@ -204,7 +261,7 @@ test('a turn takes 64 KiB, and twice as much where nobody cares for delay', asyn
 })
 
 test('a turn that throws ends its own output, and a flush its own round', async () => {
-  const pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
+  const pump = new Pump(systemClock, noRests)
   const [bad, good] = [new Output(), new Output()]
   const failures: unknown[] = []
   bad.takeTurn = () => {

@@ -29,9 +29,14 @@ export type Rests = {
   readonly few: number
   /** Many outputs: the rest and the round together, so that the last one has everything in time. */
   readonly many: number
+  /** So much longer where it is known when messages come: most of them need not wait for so long then. */
+  readonly foretold: number
   /** Many broadcasts. */
   readonly crowd: number
 }
+
+/** Everything goes out at once, whatever that costs. */
+export const noRests: Rests = { few: 0, many: 0, foretold: 0, crowd: 0 }
 
 /** What has something for its outputs: a broadcast. */
 export interface Marked {
@@ -42,10 +47,14 @@ export interface Marked {
 
 /** Fewer outputs cost so little that their delay counts for more. */
 const manyOutputs = 16
-/** Whatever else the thread has to do waits for so long at the most, where the coming of bytes is foretold. */
-const foretoldRestMsMax = 20
+/** Whatever else the thread has to do waits for so long at the most, where the coming of bytes is foretold, or for so many rests. */
+const foretoldRestMsMax = 25
+const longestRests = 1.5
 /** Bytes that are there when the thread wakes up are read within so long. */
 const readsAtOnceMs = 0.5
+/** A foretold message comes so much later than its time, mostly; for one that is later still the thread sleeps once more. */
+const lateMs = 0.2
+const laterMs = 0.4
 /** So many broadcasts in one round are a crowd. */
 const crowdMin = 8
 /** Nobody ever wakes the thread from its rest. */
@@ -81,6 +90,9 @@ export class Pump {
   #recentCount = 0
   /** Bytes always come at once: the rest begins when a round is over. */
   #isSteady = false
+  /** Of which it is known when the next messages come, and when the last of those that are to go out together does. */
+  #foretold: ArrivalForecast | undefined
+  #beatEndsMs = Number.NaN
   /** Before the round to come. */
   #hasRested = false
   /** When its first bytes came; NaN where the thread slept then, or they came amid something else. */
@@ -118,10 +130,17 @@ export class Pump {
     if (this.#restMs <= 0) return
     if (!this.#roundIsSet) this.#noteArrival()
     if (this.#hasRested) return
-    this.#restedAmidReading = this.#rest(this.#restMs)
+    this.#restedAmidReading = this.#rest(this.#restOfBeatMs())
   }
-  /** It is seen where the thread waited for it, which it does after a rest that ended too early, too. */
+
+  #restOfBeatMs(): number {
+    if (this.#foretold === undefined) return this.#restMs
+    return Math.min(this.#restMs + this.#rests.foretold, Math.max(0, this.#beatEndsMs - this.#clock.monotonicMs()))
+  }
+
+  /** Of the first bytes. It is seen where the thread waited for them, which it does after a rest that ended too early, too. */
   #noteArrival(): void {
+    if (!Number.isNaN(this.#arrivedMs)) return
     const nowMs = this.#clock.monotonicMs()
     if (!this.#hasRested || nowMs - this.#wokeMs > readsAtOnceMs) this.#arrivedMs = nowMs
   }
@@ -146,8 +165,18 @@ export class Pump {
   readonly #gather = (): void => {
     this.delays.note(this.#clock.monotonicMs() - this.#markedAtMs)
     // The loop reads what has come during the rest before it comes to this.
-    if (this.#restedAmidReading) setImmediate(this.#round)
+    if (this.#restedAmidReading) setImmediate(this.#complete)
+    else this.#complete()
+  }
+  /** A round costs many times what it costs to look once more for a message that is late. */
+  readonly #complete = (): void => {
+    if (this.#isWorthWaiting() && this.#rest(laterMs)) setImmediate(this.#complete)
     else this.#round()
+  }
+  #isWorthWaiting(): boolean {
+    const forecast = this.#foretold
+    if (forecast === undefined || this.#marked.length > 1 || this.#marked[0]!.forecast !== forecast) return false
+    return !forecast.isComplete() && this.#clock.monotonicMs() + laterMs < forecast.waitsUntilMs
   }
   readonly #round = (): void => {
     this.#roundIsSet = false
@@ -158,16 +187,24 @@ export class Pump {
     const arrivedMs = this.#arrivedMs
     this.#arrivedMs = Number.NaN
     if (this.#restMs <= 0) return
-    if (this.#isSteady) this.#rest(this.#restMs)
-    else if (only !== undefined && this.#recentCount <= 1) this.#restUntilMore(only, arrivedMs)
+    this.#foretold = undefined
+    if (only?.forecast !== undefined && this.#recentCount <= 1) this.#restUntilComplete(only.forecast, arrivedMs)
+    else if (this.#isSteady) this.#rest(this.#restMs)
   }
 
-  /** Where it can be foretold when the next bytes will come, their coming is slept through: one wake-up for a beat, and not two. */
-  #restUntilMore({ forecast }: Marked, arrivedMs: number): void {
-    const nextMs = forecast?.next(arrivedMs) ?? Number.NaN
-    const durationMs = nextMs + this.#restMs - this.#clock.monotonicMs()
-    if (!(durationMs > 0 && durationMs <= foretoldRestMsMax)) return
-    this.#rest(durationMs)
+  /**
+   * Where it can be foretold when the next bytes will come, their coming is slept through, until all have come that are to go out together: one
+   * wake-up for a beat, and not two, and no beat that ends just before a message.
+   */
+  #restUntilComplete(forecast: ArrivalForecast, arrivedMs: number): void {
+    const nowMs = this.#clock.monotonicMs()
+    const endsMs = forecast.nextBeat(this.#restMs + this.#rests.foretold, nowMs, arrivedMs) + lateMs
+    if (Number.isNaN(endsMs)) return
+    this.#foretold = forecast
+    this.#beatEndsMs = endsMs
+    const durationMs = endsMs - nowMs
+    const isLong = durationMs > Math.max(foretoldRestMsMax, longestRests * this.#restMs)
+    if (durationMs <= 0 || isLong || forecast.isLook || !this.#rest(durationMs)) return
     this.#wokeMs = this.#clock.monotonicMs()
   }
 

@@ -10,7 +10,7 @@ import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSender } from './output-sender.ts'
-import { Pump } from './pump.ts'
+import { noRests, Pump } from './pump.ts'
 import { SlabPool, slabBytes } from './slab-pool.ts'
 
 const loopTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -96,7 +96,7 @@ class Output implements AsyncDisposable {
 /** A broadcast, what went into it, and its outputs. */
 class Stage implements AsyncDisposable {
   readonly pool: SlabPool
-  readonly pump = new Pump(systemClock, { few: 0, many: 0, crowd: 0 })
+  readonly pump = new Pump(systemClock, noRests)
   readonly broadcast: Broadcast
   readonly sent: Received[] = []
   readonly outputs: Output[] = []

@@ -4,7 +4,7 @@ import { Cursor } from '../../../src/live/cursor.ts'
 import { FeedHealth } from '../../../src/live/feed-health.ts'
 import type { MediaHeader } from '../../../src/live/media-headers.ts'
 import { chunkStreamOf, lanes, MediaLog, messageFlags } from '../../../src/live/media-log.ts'
-import { Pump } from '../../../src/live/pump.ts'
+import { noRests, Pump } from '../../../src/live/pump.ts'
 import { SlabPool, slabBytes } from '../../../src/live/slab-pool.ts'
 import { setChunkSize, userControl } from '../../../src/rtmp/chunk-header.ts'
 import { ChunkReader, publisherLimits } from '../../../src/rtmp/chunk-reader.ts'
@@ -264,7 +264,7 @@ const broadcastTarget: Target = {
   },
   run(input) {
     const limits = { durationMsMax: 15_000, bytesMax: 2 * slabBytes }
-    const pump = new Pump(stillClock, { few: 0, many: 0, crowd: 0 })
+    const pump = new Pump(stillClock, noRests)
     const health = new FeedHealth(stillClock, 12_000)
     const broadcast = new Broadcast(broadcastPool, limits, pump, health)
     let feed: PublisherFeed = broadcast.feed()
