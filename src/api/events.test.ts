@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
 import { MemoryBus } from '../../test/support/memory-bus.ts'
 import type { AccountId, LiveInputId } from '../model/id.ts'
-import { figuresSubject, type InputFigures, inputStateSubject } from '../model/status.ts'
+import { figuresSubject, type InputFigures, inputStateSubject, mediaSubjects } from '../model/status.ts'
 import { EventStreams } from './events.ts'
 
 type SentEvent = { readonly id?: string; readonly event: string; readonly data: Record<string, unknown> }
@@ -188,6 +188,24 @@ test('figures are of the live inputs that are named, else totals; never of anoth
   assert.deepEqual((await named.next('figures')).data, figures(other))
   // Told again, a second later, though nothing came meanwhile.
   assert.equal((await named.next('figures')).data['inputId'], other)
+})
+
+test('whoever listens has the media threads tell all figures every second; without outputs they are those of before', async () => {
+  await using server = await listening()
+  let asked = 0
+  server.bus.subscribe(mediaSubjects.figuresWanted, () => asked++)
+  const mine = 'a'.repeat(32)
+  const { outputs, ...only } = figures(mine)
+  tellFigures(server, figures(mine))
+  tellFigures(server, { ...only, input: { ...only.input, bitrateKbps: 2_600 } } as InputFigures)
+  await new Promise(setImmediate)
+  assert.equal(asked, 0)
+  using named = await listen(server.port, `?inputs=${mine}`)
+  const told = (await named.next('figures')).data as unknown as InputFigures
+  assert.equal(told.input.bitrateKbps, 2_600)
+  assert.deepEqual(told.outputs, outputs)
+  await named.next('figures')
+  assert.ok(asked >= 2, `asked ${asked} times`)
 })
 
 test('it takes a token of the account that may read', async () => {

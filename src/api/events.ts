@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { AccountId } from '../model/id.ts'
-import type { InputFigures } from '../model/status.ts'
+import { completeFigures, type InputFigures, mediaSubjects } from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
 /** Events of an account that can be told again to a listener that comes back: some minutes of a busy one. */
@@ -65,6 +65,7 @@ export type Listening = Pick<Listener, 'accountId' | 'inputs' | 'response' | 'ma
  * Lives from its construction to `close()`, which ends all listeners.
  */
 export class EventStreams {
+  readonly #bus: Bus
   readonly #clock: Clock
   readonly #run: string
   readonly #remembered = new Map<string, Remembered>()
@@ -78,13 +79,16 @@ export class EventStreams {
 
   /** @param run tells this start of the server from others. */
   constructor(bus: Bus, clock: Clock, run: string) {
+    this.#bus = bus
     this.#clock = clock
     this.#run = run
     this.#stops = [
       bus.subscribe('state.input.>', (message) => this.#happened('input.status', message)),
       bus.subscribe('state.output.>', (message) => this.#happened('output.status', message)),
       bus.subscribe('figures.>', (message) => {
-        if (isFigures(message)) this.#figures.set(message.inputId, { figures: message, atMs: clock.monotonicMs() })
+        if (!isFigures(message)) return
+        const figures = completeFigures(message, this.#figures.get(message.inputId)?.figures)
+        this.#figures.set(message.inputId, { figures, atMs: clock.monotonicMs() })
       }),
     ]
     this.#tick()
@@ -180,6 +184,7 @@ export class EventStreams {
 
   #tick(): void {
     this.#cancel()
+    if (this.#listeners.size > 0) this.#bus.publish(mediaSubjects.figuresWanted, null)
     this.#cancel = this.#clock.after(this.#listeners.size > 0 ? figuresMs : idleMs, () => {
       this.#forgetOldFigures()
       const figures = new Figures(this.#figures, this.#clock)

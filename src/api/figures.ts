@@ -1,22 +1,35 @@
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Clock } from '../clock.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
-import type { InputFigures, InputHealth, OutputHealth } from '../model/status.ts'
+import {
+  completeFigures,
+  type InputFigures,
+  type InputHealth,
+  mediaSubjects,
+  type OutputHealth,
+  type ToldFigures,
+} from '../model/status.ts'
 
 /** Figures come once a second; these many are missing before they no longer count as what is going on now. */
 const freshMs = 5_000
 
+/** Whoever asks is told of outputs once a second for some seconds; the question need not be repeated sooner. */
+const wantedEveryMs = 1_000
+
 /** The newest figures of each running broadcast, from the bus. Lives from its construction to `close()`. */
 export class LatestFigures {
   readonly #clock: Clock
+  readonly #bus: Bus
   readonly #isInput: (uid: LiveInputId) => boolean
   readonly #latest = new Map<LiveInputId, { readonly figures: InputFigures; readonly arrivedAt: number }>()
   readonly #unsubscribe: Unsubscribe
   #sweptAt: number
+  #wantedAt = Number.NEGATIVE_INFINITY
 
   /** @param isInput figures of what is no live input are not kept. */
   constructor(options: { bus: Bus; clock: Clock; isInput: (uid: LiveInputId) => boolean }) {
     this.#clock = options.clock
+    this.#bus = options.bus
     this.#isInput = options.isInput
     this.#sweptAt = options.clock.monotonicMs()
     this.#unsubscribe = options.bus.subscribe('figures.>', (message) => this.#remember(message))
@@ -27,6 +40,11 @@ export class LatestFigures {
   }
 
   ofOutput(input: LiveInputId, output: OutputId): OutputHealth | undefined {
+    const now = this.#clock.monotonicMs()
+    if (now - this.#wantedAt >= wantedEveryMs) {
+      this.#wantedAt = now
+      this.#bus.publish(mediaSubjects.figuresWanted, null)
+    }
     return this.#fresh(input)?.outputs[output]
   }
 
@@ -42,7 +60,9 @@ export class LatestFigures {
   #remember(message: Plain): void {
     if (!isFigures(message)) return
     const now = this.#clock.monotonicMs()
-    if (this.#isInput(message.inputId)) this.#latest.set(message.inputId, { figures: message, arrivedAt: now })
+    const { inputId } = message
+    const figures = completeFigures(message, this.#latest.get(inputId)?.figures)
+    if (this.#isInput(inputId)) this.#latest.set(inputId, { figures, arrivedAt: now })
     if (now - this.#sweptAt < freshMs) return
     this.#sweptAt = now
     for (const [uid, { arrivedAt }] of this.#latest) if (now - arrivedAt > freshMs) this.#latest.delete(uid)
@@ -50,10 +70,10 @@ export class LatestFigures {
 }
 
 /** Written by our own `live/` once a second for each broadcast: a look at the outline is enough. */
-export function isFigures(message: unknown): message is InputFigures {
+export function isFigures(message: unknown): message is ToldFigures {
   if (typeof message !== 'object' || message === null) return false
-  const { inputId, input, outputs } = message as Partial<InputFigures>
-  return typeof inputId === 'string' && isObject(input) && isObject(outputs)
+  const { inputId, input, outputs } = message as Partial<ToldFigures>
+  return typeof inputId === 'string' && isObject(input) && (outputs === undefined || isObject(outputs))
 }
 
 function isObject(value: unknown): boolean {

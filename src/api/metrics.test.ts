@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
-import { figuresSubject, type InputFigures, inputStateSubject, outputStateSubject } from '../model/status.ts'
+import { figuresSubject, inputStateSubject, outputStateSubject, type ToldFigures } from '../model/status.ts'
 
 const inputId = 'a'.repeat(32) as LiveInputId
 const outputId = 'b'.repeat(32) as OutputId
@@ -22,23 +22,24 @@ function seriesOf(text: string, series: string): number | undefined {
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1))
 }
 
-function tell(server: ApiFixture, bytesReceived: number, bytesSent: number, lag = 2): void {
+/** @param bytesSent undefined: the output is not told. */
+function tell(server: ApiFixture, bytesReceived: number, bytesSent: number | undefined, lag = 2): void {
   const dropped = { lag, overtaken: 1, late: 0 }
   const output = {
     bitrateKbps: 2_000,
-    bytesSent,
+    bytesSent: bytesSent ?? 0,
     messagesSent: 1,
     droppedMessages: lag + 1,
     dropped,
     droppedMs: 0,
     lagMs: 300,
   }
-  const figures: InputFigures = {
+  const figures: ToldFigures = {
     accountId: account,
     inputId,
     at: '2026-01-02T03:04:05.678Z',
     input: { bitrateKbps: 2_500, bytesReceived, warnings: [] },
-    outputs: { [outputId]: { ...output, attempts: 1, reconnects: 0 } },
+    ...(bytesSent !== undefined && { outputs: { [outputId]: { ...output, attempts: 1, reconnects: 0 } } }),
   }
   server.bus.publish(figuresSubject(account, inputId), figures as never)
 }
@@ -69,6 +70,27 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   tell(server, 200, 100)
   clock.advance(1_000)
   assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_700)
+})
+
+test('outputs that are not told every second count as what they were, and are made up for when they are told', async () => {
+  const clock = new ManualClock()
+  await using server = await startApi({ clock })
+  tell(server, 1_000, 900)
+  await scrape(server)
+  for (let second = 1; second <= 4; second++) {
+    clock.advance(1_000)
+    tell(server, 1_000 + second, undefined)
+    const text = await scrape(server)
+    assert.equal(seriesOf(text, 'ingest_bytes_total'), 1_000 + second)
+    assert.equal(seriesOf(text, 'egress_bytes_total'), 900)
+    assert.equal(seriesOf(text, 'egress_kilobits_per_second'), 2_000)
+    assert.equal(seriesOf(text, 'output_lag_milliseconds_count'), 1)
+  }
+  clock.advance(1_000)
+  tell(server, 1_005, 1_900)
+  const text = await scrape(server)
+  assert.equal(seriesOf(text, 'egress_bytes_total'), 1_900)
+  assert.equal(seriesOf(text, 'output_lag_milliseconds_count'), 6, 'one for each second')
 })
 
 test('the figures are made once a second, however many ask for them', async () => {

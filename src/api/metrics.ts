@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
 import {
+  completeFigures,
   dropReasons,
   type InputFigures,
   type InputStateEvent,
@@ -8,6 +9,7 @@ import {
   type OutputHealth,
   type OutputStateEvent,
   type ThreadFigures,
+  type ToldFigures,
 } from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
@@ -18,10 +20,11 @@ const rememberedMs = 60_000
 /** Anybody may ask for the figures, as often as they like, and making them takes milliseconds of a thread that may carry media. */
 const textKeptMs = 1_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
+const secondsUntoldMax = 5
 const lagBuckets = [0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 /** What a broadcast has counted up to its newest figures; counters begin at 0 with each broadcast. */
-type Seen = { readonly figures: InputFigures; readonly atMs: number }
+type Seen = { readonly figures: InputFigures; readonly atMs: number; readonly outputsAtMs: number }
 
 /** Attempts at webhooks since the start; `retried` will be tried again, `failed` will not. */
 export type WebhookOutcomes = { readonly delivered: number; readonly retried: number; readonly failed: number }
@@ -232,19 +235,24 @@ export class Metrics {
     }
   }
 
-  #count(figures: InputFigures): void {
-    const before = this.#seen.get(figures.inputId)?.figures
-    this.#seen.set(figures.inputId, { figures, atMs: this.#nowMs() })
-    this.#ingressBytes.inc(growth(figures.input.bytesReceived, before?.input.bytesReceived))
+  #count(told: ToldFigures): void {
+    const seen = this.#seen.get(told.inputId)
+    const before = seen?.figures
+    const now = this.#nowMs()
+    const outputsAtMs = told.outputs === undefined ? (seen?.outputsAtMs ?? now) : now
+    this.#seen.set(told.inputId, { figures: completeFigures(told, before), atMs: now, outputsAtMs })
+    this.#ingressBytes.inc(growth(told.input.bytesReceived, before?.input.bytesReceived))
+    // Where they were not told every second, there was nothing to tell: they were as far behind as they are now.
+    const seconds = Math.min(Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)), secondsUntoldMax)
     let sent = 0
-    for (const [id, output] of Object.entries(figures.outputs)) {
+    for (const [id, output] of Object.entries(told.outputs ?? {})) {
       const earlier = before?.outputs[id]
       sent += growth(output.bytesSent, earlier?.bytesSent)
       for (const reason of dropReasons) {
         const dropped = growth(output.dropped[reason], earlier?.dropped[reason])
         if (dropped > 0) this.#dropped.inc({ reason }, dropped)
       }
-      this.#lag.observe(output.lagMs)
+      for (let second = 0; second < seconds; second++) this.#lag.observe(output.lagMs)
     }
     this.#egressBytes.inc(sent)
     this.#sweep()

@@ -444,6 +444,14 @@ test('health is what the bus said last, for five seconds', async () => {
   assert.deepEqual(first!.health, health)
   assertMatches(outputAnswer, first)
   assert.ok(!('health' in second!), String(idle))
+  // Without outputs, where they do what they have been doing.
+  clock.advance(4_000)
+  const { outputs: _, ...only } = figures
+  server.bus.publish(figuresSubject(account, uid), { ...only, input: { ...figures.input, bytesReceived: 10 } })
+  await new Promise((resolve) => setImmediate(resolve))
+  clock.advance(4_000)
+  assert.equal((await server.result<{ health: { bytesReceived: number } }>('GET', path)).health.bytesReceived, 10)
+  assert.deepEqual((await server.result<WireOutput[]>('GET', outputs))[0]!.health, health)
   clock.advance(5_001)
   assert.ok(!('health' in (await server.result('GET', path))))
   assert.ok(!('health' in (await server.result<WireOutput>('GET', `${outputs}/${output}`))))

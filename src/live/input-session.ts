@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import type { OutputId } from '../model/id.ts'
 import { type InputState, inputTransitions, type OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
-import type { InputFigures, LastError } from '../model/status.ts'
+import type { InputFigures, LastError, ToldFigures } from '../model/status.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { codecWarnings } from './codec-warning.ts'
 import { FeedHealth } from './feed-health.ts'
@@ -45,6 +45,8 @@ const drainMs = 5_000
 /** Takeovers by encoders that both live: the third one in this time is refused, or they would fight for ever. */
 const takeoverWindowMs = 60_000
 const takeoversMax = 2
+/** Outputs that do what they have been doing are told of once in so long: fifty of them cost as much as a fiftieth of what they send. */
+const outputsToldEveryMs = 5_000
 /** A warning is shown for so long after what it is about. */
 const warningMs = 60_000
 
@@ -80,6 +82,9 @@ export class InputSession {
   readonly #outputs = new Map<OutputId, OutputSession>()
   /** Outputs on their way out, all of each that have not gone; a successor of the same output waits for them. */
   readonly #leaving = new Map<OutputId, { readonly sessions: readonly OutputSession[]; readonly gone: Promise<void> }>()
+  #outputsToldMs = Number.NEGATIVE_INFINITY
+  /** Other ones than when they were told. */
+  #areOutputsOthers = false
   readonly #takeovers: number[] = []
   /** Through which inputs the feed has come: of the publisher that is, or was last. */
   #cameThrough: readonly string[] = []
@@ -158,8 +163,8 @@ export class InputSession {
     return this.#outputs.get(output)?.retryNow() ?? false
   }
 
-  /** Once a second. @returns the figures, or undefined when the input is not live. */
-  tick(): InputFigures | undefined {
+  /** Once a second. @param isWatched somebody looks at the outputs' figures. @returns the figures, or undefined when the input is not live. */
+  tick(isWatched = true): ToldFigures | undefined {
     const { clock } = this.#parts
     const now = clock.monotonicMs()
     for (const seated of [this.#publisher, this.#candidate]) {
@@ -187,8 +192,20 @@ export class InputSession {
         ...[...this.#warnings.values()].map(({ code, message }) => ({ code, message })),
         ...codecWarnings(this.#broadcast.codecs.video, this.#wish.outputs),
       ]),
-      outputs: Object.fromEntries([...this.#outputs].map(([id, output]) => [id, output.health()])),
+      ...((isWatched || this.#haveOutputsNews(now)) && { outputs: this.#tellOutputs(now) }),
     }
+  }
+
+  #haveOutputsNews(nowMs: number): boolean {
+    if (this.#areOutputsOthers || nowMs - this.#outputsToldMs >= outputsToldEveryMs) return true
+    for (const { hasNews } of this.#outputs.values()) if (hasNews) return true
+    return false
+  }
+
+  #tellOutputs(nowMs: number): InputFigures['outputs'] {
+    this.#outputsToldMs = nowMs
+    this.#areOutputsOthers = false
+    return Object.fromEntries([...this.#outputs].map(([id, output]) => [id, output.health()]))
   }
 
   #open(): Broadcast {
@@ -348,6 +365,7 @@ export class InputSession {
       parts.lastErrorOf(output.uid),
     )
     this.#outputs.set(output.uid, session)
+    this.#areOutputsOthers = true
     // The same destination twice at once would be refused there: its predecessor says goodbye first.
     const predecessor = this.#leaving.get(output.uid)?.gone
     if (predecessor === undefined) session.start()
@@ -358,6 +376,7 @@ export class InputSession {
     const session = this.#outputs.get(id)
     if (session === undefined) return Promise.resolve()
     this.#outputs.delete(id)
+    this.#areOutputsOthers = true
     // One that still waits for its predecessor ends at once; whoever comes after it waits for that predecessor, too.
     const before = this.#leaving.get(id)
     const gone = Promise.all([before?.gone, session.stop(ending)]).then(() => {

@@ -4,7 +4,7 @@ import type { IngestErrorCode } from '../errors.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput } from '../model/live-input.ts'
-import type { InputFigures, LastError } from '../model/status.ts'
+import type { LastError, ToldFigures } from '../model/status.ts'
 import { liveInputOfKey } from '../model/stream-key.ts'
 import type { Message } from '../rtmp/message.ts'
 import type { Secret } from '../secret.ts'
@@ -22,12 +22,12 @@ export interface EngineReports {
     state: OutputState,
     lastError: LastError | undefined,
   ): void
-  figures(figures: InputFigures): void
+  figures(figures: ToldFigures): void
   /** An encoder has come with a key of an input that is not here. @param presentedKey not yet known to be the right one. */
   find(input: LiveInputId, presentedKey: string): Promise<Found>
   /** This engine's end of a relay is over: it does not look at the ring any more. */
   relayEnded(id: number): void
-  /** The figures of this second have been told. */
+  /** The figures of this second have been told. Seldom where there were none. */
   secondTold?(): void
 }
 
@@ -80,6 +80,10 @@ export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 
 }
 
 const tickMs = 1_000
+/** Somebody looks: for so long after each question all figures are told every second. */
+const watchedMs = 10_000
+/** An engine that carries nothing has little to tell. */
+const idleTicksPerReport = 10
 
 /**
  * Everything that carries media in one thread: the sessions of the inputs that the supervisor has given to it. Speaks to the rest through
@@ -90,6 +94,8 @@ export class MediaEngine implements Engine, Seats {
   readonly #sessions = new Map<LiveInputId, InputSession>()
   readonly #lastErrors = new Map<OutputId, LastError>()
   #cancelTick: Cancel
+  #watchedUntilMs = Number.NEGATIVE_INFINITY
+  #idleTicks = 0
 
   constructor(parts: EngineParts) {
     this.#parts = parts
@@ -214,12 +220,21 @@ export class MediaEngine implements Engine, Seats {
     for (const { uid } of session.wish.outputs) this.#lastErrors.delete(uid)
   }
 
+  /** Somebody looks at them. */
+  readonly figuresWanted = (): void => {
+    this.#watchedUntilMs = this.#parts.clock.monotonicMs() + watchedMs
+  }
+
   readonly #tick = (): void => {
     this.#cancelTick = this.#parts.clock.after(tickMs, this.#tick)
+    const isWatched = this.#parts.clock.monotonicMs() < this.#watchedUntilMs
+    let isIdle = true
     for (const session of this.#sessions.values()) {
       try {
-        const figures = session.tick()
-        if (figures !== undefined) this.#parts.reports.figures(figures)
+        const figures = session.tick(isWatched)
+        if (figures === undefined) continue
+        isIdle = false
+        this.#parts.reports.figures(figures)
       } catch (error) {
         // The others have their second all the same.
         const inputId = session.wish.uid
@@ -229,6 +244,6 @@ export class MediaEngine implements Engine, Seats {
         )
       }
     }
-    this.#parts.reports.secondTold?.()
+    if (!isIdle || this.#idleTicks++ % idleTicksPerReport === 0) this.#parts.reports.secondTold?.()
   }
 }

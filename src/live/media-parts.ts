@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { AddressPolicy } from '../destination/address-policy.ts'
 import type { Resolve } from '../destination/dial.ts'
 import type { Log } from '../log.ts'
+import { mediaSubjects } from '../model/status.ts'
 import { shareOf, unpublishedLimits } from './doorkeeper.ts'
 import { IngestServer } from './ingest-server.ts'
 import { type EngineReports, MediaEngine } from './media-engine.ts'
@@ -65,6 +66,7 @@ export function makeMedia(
     reconnectWindowMs: settings.reconnectWindowSeconds * 1000,
     maxBitrateKbps: settings.maxBitrateKbps,
   })
+  parts.bus.subscribe(mediaSubjects.figuresWanted, engine.figuresWanted)
   const ingest: IngestServer = new IngestServer({
     seats: engine,
     clock,

@@ -120,3 +120,22 @@ test('a destination that takes several tracks, and does not say so of ModEx, has
   assert.ok(!heard(first).includes(modEx))
   assert.equal(destination.connections.length, 2)
 })
+
+test('more of the same is no news, a change of state is', { timeout }, async () => {
+  await using made = await setUp()
+  const { destination, session, states, second } = made
+  assert.ok(session.hasNews, 'never told')
+  session.health()
+  session.start()
+  const connection = await destination.nextPublish()
+  while (session.state.name !== 'connected') await second(30)
+  assert.ok(session.hasNews)
+  assert.ok(session.health().bytesSent > 0)
+  for (let count = 0; count < 3; count++) {
+    await second(30)
+    assert.ok(!session.hasNews)
+  }
+  connection.reset()
+  await waitFor('the loss', () => states.at(-1)?.name !== 'connected')
+  assert.ok(session.hasNews)
+})

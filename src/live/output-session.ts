@@ -35,6 +35,8 @@ const provingMs = 5_000
 const provingGapMs = 1_000
 /** Frames come one by one, and so does a second: what was sent may be so much less than the time that has passed. */
 const mediaSlackMs = 1_000
+/** An output that is further behind is told of every second. */
+const newsLagMs = 1_000
 /** Bytes wait and none is taken: the destination is dead, whatever its socket says. */
 const noProgressMs = 10_000
 /** A destination that used to acknowledge and has stopped, while it was sent several times what it used to wait for. */
@@ -89,6 +91,9 @@ export class OutputSession {
   #sender: OutputSender | undefined
   #pace = new OutputPace()
   #isTooSlow = false
+  #droppedBeforeTold = 0
+  /** Something has happened since the last `health()` that is not more of the same. */
+  hasNews = true
   #earlyResets = 0
   #publishedAtMs = Number.NaN
   #mediaSinceMs = Number.NaN
@@ -198,12 +203,15 @@ export class OutputSession {
       this.#become({ name: 'connected' })
     }
     if (proven >= stablePublishMs) this.#retry.succeeded()
+    if (sender.lagMs >= newsLagMs || cursor.droppedMessages !== this.#droppedBeforeTold) this.hasNews = true
   }
 
   health(): OutputHealth {
     const sender = this.#sender
     const cursor = sender?.cursor
     const warning = this.#pace.warning()
+    this.hasNews = false
+    this.#droppedBeforeTold = cursor?.droppedMessages ?? 0
     return {
       bitrateKbps: sender === undefined ? 0 : this.#rate.kbps,
       bytesSent: this.#before.bytesSent + (sender?.bytesSent ?? 0),
@@ -231,6 +239,7 @@ export class OutputSession {
     })
     const warning = this.#pace.warning()
     if (warning && !this.#isTooSlow) this.#log.warn(warning, 'output warning')
+    if (this.#isTooSlow !== (warning !== undefined)) this.hasNews = true
     this.#isTooSlow = warning !== undefined
   }
 
@@ -442,6 +451,7 @@ export class OutputSession {
   }
 
   #become(state: OutputState): void {
+    this.hasNews = true
     const from: OutputStateName = this.#state.name
     if (from === state.name && sameDetails(this.#state, state)) return
     if (!outputTransitions[from].includes(state.name)) return

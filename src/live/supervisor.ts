@@ -210,9 +210,10 @@ export class Supervisor {
         this.#outputChanged(input, output, () => board.outputChanged(account, input, output, state, lastError))
       },
       figures: (figures) => {
-        this.#seen.add(figures.inputId)
-        for (const id of Object.keys(figures.outputs)) this.#seen.add(id)
-        this.#parts.bus.publish(figuresSubject(figures.accountId, figures.inputId), figures as unknown as Plain)
+        const { accountId, inputId } = figures
+        this.#seen.add(inputId)
+        for (const id of this.#inputs.get(inputId)?.activeOutputs ?? []) this.#seen.add(id)
+        this.#parts.bus.publish(figuresSubject(accountId, inputId), figures as unknown as Plain)
       },
       find: (input, presentedKey) => this.#find(engine(), input, presentedKey),
       relayEnded: (id) => {

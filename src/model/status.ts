@@ -61,7 +61,7 @@ export function statusAfterOwner(status: WireStatus): WireStatus {
   )
 }
 
-/** Figures of a running broadcast, once a second on the bus: `figures.<account>.<input>`. */
+/** Figures of a running broadcast. */
 export type InputFigures = {
   readonly accountId: AccountId
   readonly inputId: LiveInputId
@@ -69,6 +69,17 @@ export type InputFigures = {
   readonly at: string
   readonly input: InputHealth
   readonly outputs: { readonly [outputId: string]: OutputHealth }
+}
+
+/**
+ * As they are told, once a second on the bus: `figures.<account>.<input>`. Without the outputs where they do what they have been doing; those are told every
+ * few seconds then, or every second while somebody asks for it (`mediaSubjects.figuresWanted`).
+ */
+export type ToldFigures = Omit<InputFigures, 'outputs'> & Partial<Pick<InputFigures, 'outputs'>>
+
+/** @param before of the same live input, for the outputs that are not told anew. */
+export function completeFigures(told: ToldFigures, before: InputFigures | undefined): InputFigures {
+  return { ...told, outputs: told.outputs ?? before?.outputs ?? {} }
 }
 
 export type InputHealth = {
@@ -140,20 +151,22 @@ export type OutputStateEvent = {
   readonly lastError?: LastError
 }
 
-/** How a media thread does, once a second; and what happens to its inputs. */
+/** How a media thread does, once a second while it has anything to do; what happens to its inputs; and what is asked of all threads. */
 export const mediaSubjects = {
   thread: (index: number) => `media.thread.${index}`,
   /** A publisher whose input another thread has. */
   relayed: 'media.relayed',
   /** A thread died, and another one took its place. */
   replaced: 'media.replaced',
+  /** Somebody looks: for some seconds all figures are to come once a second. */
+  figuresWanted: 'media.figures_wanted',
 } as const
 
 export type ThreadFigures = {
   readonly thread: number
-  /** Of the last second: how long what had come waited for the thread to be done with other work; its rests are not in it. Milliseconds. */
+  /** Since the last ones: how long what had come waited for the thread to be done with other work; its rests are not in it. Milliseconds. */
   readonly loopDelayP99Ms: number
   readonly loopDelayMaxMs: number
-  /** Of the last second, without rests: from 0 to 1. */
+  /** Since the last ones, without rests: from 0 to 1. */
   readonly busy: number
 }

@@ -1,5 +1,5 @@
 import type { InputWarningCode } from '../errors.ts'
-import type { InputFigures, InputHealth } from '../model/status.ts'
+import type { InputHealth, ToldFigures } from '../model/status.ts'
 
 /** Cloudflare's codes of `live_input.errored` that can apply here; docs/webhooks.md says why the others cannot. */
 export type FeedTroubleCode = 'ERR_GOP_OUT_OF_RANGE' | 'ERR_UNHEALTHY'
@@ -37,7 +37,7 @@ export class FeedTroubles {
   )
 
   /** Once a second, while an encoder is there. @param nowMs monotonic. @returns what is to be told now. */
-  observe({ input }: InputFigures, nowMs: number): FeedTrouble[] {
+  observe({ input }: ToldFigures, nowMs: number): FeedTrouble[] {
     const troubles: FeedTrouble[] = []
     for (const [warning, watched] of this.#watched) {
       const message = messageOf(warning, input)

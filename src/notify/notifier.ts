@@ -2,7 +2,7 @@ import { Webhook } from 'standardwebhooks'
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Log } from '../log.ts'
 import type { SecretCipher } from '../model/live-input.ts'
-import type { InputFigures, InputStateEvent, OutputStateEvent } from '../model/status.ts'
+import type { InputStateEvent, OutputStateEvent, ToldFigures } from '../model/status.ts'
 import {
   type Delivery,
   type DeliveryOutcome,
@@ -116,7 +116,7 @@ export class Notifier {
     this.#stops = [
       bus.subscribe('state.input.>', (message) => this.#inputChanged(message as unknown as InputStateEvent)),
       bus.subscribe('state.output.>', (message) => this.#outputChanged(message as unknown as OutputStateEvent)),
-      bus.subscribe('figures.>', (message) => this.#figuresCame(message as unknown as InputFigures)),
+      bus.subscribe('figures.>', (message) => this.#figuresCame(message as unknown as ToldFigures)),
       bus.respond(webhookTestSubject, async (message, abandoned) => {
         const destination = readDestination((message as WebhookTestRequest).destination)
         return (await this.#test(destination, AbortSignal.any([abandoned, signal]))) as unknown as Plain
@@ -171,7 +171,7 @@ export class Notifier {
     if (happening !== undefined && this.#isWanted(happening)) this.#record(happening, true)
   }
 
-  #figuresCame(figures: InputFigures): void {
+  #figuresCame(figures: ToldFigures): void {
     const live = this.#liveInputs.get(figures.inputId)
     if (live === undefined || !live.isFed) return
     for (const trouble of live.troubles.observe(figures, this.#parts.clock.monotonicMs())) {

@@ -6,7 +6,7 @@ import type { MediaSettings } from '../live/media-parts.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
-import type { InputFigures, LastError } from '../model/status.ts'
+import type { LastError, ToldFigures } from '../model/status.ts'
 import { Secret } from '../secret.ts'
 import type { LogRecord } from './told-log.ts'
 
@@ -52,7 +52,7 @@ export type CallsOfMain = {
     state: OutputState
     lastError: LastError | undefined
   }): void
-  figures(given: InputFigures): void
+  figures(given: ToldFigures): void
   find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
   relayEnded(given: number): void
   log(given: LogRecord): void
