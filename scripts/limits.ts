@@ -554,7 +554,7 @@ export const limitRows: readonly LimitSection[] = [
         limit: 'a write, and the turn of one output',
         of: 'src/live/pump.ts#turnBytesMax',
         unit: 'bytes',
-        why: 'Under TLS what is written is copied: an output that does not read holds so much, and no more.',
+        why: 'Under TLS half as much, since what is written is copied: an output that does not read holds so much, and no more.',
         test: ['test/e2e/stalled-outputs.test.ts', '49 of 50 destinations stop reading: memory stays bounded'],
       },
       {

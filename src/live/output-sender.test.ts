@@ -86,3 +86,34 @@ test('the time in which an encoder was away is not held against a destination th
   sender.close()
   broadcast.close()
 })
+
+test('through a stream, which copies what it is given, half a turn goes at a time', async () => {
+  const clock = new ManualClock()
+  const pool = new SlabPool(4 * 1024 * 1024)
+  const pump = new Pump(clock, noRests)
+  const limits = { durationMsMax: 15_000, bytesMax: 1024 * 1024 }
+  const broadcast = new Broadcast(pool, limits, pump, new FeedHealth(clock, 12_000))
+  const writes: number[] = []
+  const sender = new OutputSender({
+    ...{ clock, pool, pump, broadcast, messageStreamId: 1, form: 'received', maxLagMs: 5_000, missed: undefined },
+    takesModEx: true,
+    stream: new Writable({
+      write(bytes: Buffer, _encoding, done) {
+        writes.push(bytes.length)
+        done()
+      },
+    }) as unknown as Duplex,
+    onStarted() {},
+    onFailed(error) {
+      throw error
+    },
+    onRestart() {},
+  })
+  const body = Buffer.concat([Buffer.from('1701000000', 'hex'), Buffer.alloc(150_000)])
+  broadcast.feed().publish({ chunkStreamId: 4, type: messageTypes.video, timestamp: 0, messageStreamId: 1, body })
+  const sent = () => writes.reduce((sum, bytes) => sum + bytes, 0)
+  while (sent() < body.length) await new Promise<void>((resolve) => setImmediate(resolve))
+  assert.ok(Math.max(...writes) <= 32 * 1024, `${Math.max(...writes)} bytes`)
+  assert.ok(writes.length < 10)
+  sender.close()
+})
