@@ -26,6 +26,8 @@ type Beats = {
   woken: number
   /** Woke up before anything had come. */
   early: number
+  /** Times that it looked for a message that was late. */
+  steps: number
   /** Ended without a message that was expected. */
   incomplete: number
   /** How long each message of those that were slept into had to wait. */
@@ -35,7 +37,7 @@ type Beats = {
 /** Rounds as the pump has them, which takes no time here. */
 function run(coming: readonly Coming[], gatherMs = 8): Beats {
   const forecast = new ArrivalForecast()
-  const beats: Beats = { slept: 0, woken: 0, early: 0, incomplete: 0, waitedMs: [] }
+  const beats: Beats = { slept: 0, woken: 0, early: 0, steps: 0, incomplete: 0, waitedMs: [] }
   let endsMs = Number.NaN
   for (let index = 0; index < coming.length; ) {
     const first = coming[index]!
@@ -52,8 +54,11 @@ function run(coming: readonly Coming[], gatherMs = 8): Beats {
     }
     read()
     if (!Number.isNaN(endsMs)) {
-      for (; !forecast.isComplete() && roundMs + lookAgainMs < forecast.waitsUntilMs; read()) roundMs += lookAgainMs
-      if (!forecast.isComplete()) beats.incomplete++
+      for (; forecast.isWorthWaiting(roundMs); read()) {
+        roundMs += lookAgainMs
+        beats.steps++
+      }
+      if (!forecast.isComplete) beats.incomplete++
     }
     if (isSlept) {
       beats.slept++
@@ -135,23 +140,50 @@ test('a delay that was taken for too long is put right by what is there before i
   assert.ok(quantile(waitedMs, 0.99) < 42, `${quantile(waitedMs, 0.99)} ms`)
 })
 
-test('small lateness is waited for, and does not end the trust', () => {
-  const { slept, woken, incomplete, waitedMs } = run(feed(30, (_, index) => (index % 7 === 0 ? 1 : 0)))
-  assert.ok(slept > 9 * woken, `${slept} slept, ${woken} woken`)
-  assert.equal(incomplete, 0)
-  assert.ok(quantile(waitedMs, 0.99) < 9.5, `${quantile(waitedMs, 0.99)} ms`)
+/** Each by so much at most, anew for each message. */
+function scattered(ms: number): () => number {
+  let seed = 1
+  return () => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31
+    return (ms * seed) / 2 ** 31
+  }
+}
+
+test('small lateness is waited for, does not end the trust, and becomes what is expected', () => {
+  const sometimes = run(feed(30, (_, index) => (index % 7 === 0 ? 1 : 0)))
+  assert.ok(sometimes.slept > 9 * sometimes.woken, `${sometimes.slept} slept, ${sometimes.woken} woken`)
+  assert.equal(sometimes.incomplete, 0)
+  assert.ok(quantile(sometimes.waitedMs, 0.99) < 9.5, `${quantile(sometimes.waitedMs, 0.99)} ms`)
+  const always = run(feed(30, scattered(1)))
+  assert.ok(always.slept > 9 * always.woken, `${always.slept} slept, ${always.woken} woken`)
+  assert.ok(always.steps < always.slept, `${always.steps} steps in ${always.slept} beats`)
+  assert.ok(quantile(always.waitedMs, 0.99) < 9.5, `${quantile(always.waitedMs, 0.99)} ms`)
 })
 
-test('of a feed that does not keep its rhythm nothing is foretold', () => {
-  let seed = 1
-  const random = () => {
-    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31
-    return seed / 2 ** 31
+test('of a feed that does not keep its rhythm nothing is foretold, and it is not looked for again and again', () => {
+  for (const ms of [6, 12, 40]) {
+    const arrivals = run(feed(30, scattered(ms)))
+    assert.ok(arrivals.slept < arrivals.woken / 2, `${ms}: ${arrivals.slept} slept, ${arrivals.woken} woken`)
+    assert.ok(arrivals.steps < arrivals.woken / 2, `${ms}: ${arrivals.steps} steps`)
   }
-  const arrivals = run(feed(30, () => random() * 12))
-  assert.ok(arrivals.slept < arrivals.woken / 5, `${arrivals.slept} slept, ${arrivals.woken} woken`)
-  const stamps = run(feed(30, () => 0).map((one) => ({ ...one, time: one.time + Math.round(random() * 12) })))
+  const scatter = scattered(12)
+  const stamps = run(feed(30, () => 0).map((one) => ({ ...one, time: one.time + Math.round(scatter()) })))
   assert.equal(stamps.slept, 0)
+})
+
+test('what comes between, of which nothing is known, is not kept until the next picture, nor held against the forecast', () => {
+  const forecast = new ArrivalForecast()
+  let endsMs = Number.NaN
+  let foretold = 0
+  // Five pictures a second, and captions, which are no picture: each has a round of its own.
+  for (let atMs = 0; atMs < 60_000; atMs += 50) {
+    if (atMs % 200 === 0) forecast.observe(lanes.video, atMs)
+    else assert.ok(!forecast.isWorthWaiting(atMs + 8))
+    forecast.roundBegins()
+    endsMs = forecast.nextBeat(8, atMs + 8, atMs)
+    if (!Number.isNaN(endsMs)) foretold++
+  }
+  assert.ok(foretold > 1_000, `${foretold} of 1,200`)
 })
 
 test('a frame that was left out, and another rate, are over within a second', () => {

@@ -10,6 +10,8 @@ const arrivalErrorMs = 1.5
 const delayGrowthMs = 0.05
 /** Of so many stamps the newest have a say in a lane's rhythm: their rounding is about an eighth of a millisecond then. */
 const stampsWeighed = 24
+/** By how much it grows each time that a message is looked for in vain: arrivals that scatter are expected at their later times. */
+const lateGrowthMs = 0.05
 /** A step that is longer is a pause, and one that is shorter no rhythm. */
 const stepMsMax = 200
 const stepMsMin = 2
@@ -71,8 +73,8 @@ export class ArrivalForecast {
   #isPlanned = false
   #trust = 0
   #beats = 0
-  /** Of the beat that was planned: until then its messages are waited for; monotonic. */
-  waitsUntilMs = Number.NaN
+  /** Of the beat that was planned: when its last message should be there, monotonic. */
+  #lastMs = Number.NaN
   /** This beat is to be seen to arrive. */
   isLook = false
 
@@ -87,8 +89,15 @@ export class ArrivalForecast {
   }
 
   /** Whether everything has come that the beat under way is to bring. */
-  isComplete(): boolean {
+  get isComplete(): boolean {
     for (const rhythm of this.#rhythms) if (!rhythm.hasExpected) return false
+    return true
+  }
+
+  /** Whether to wait a little for a message of the beat under way: it is late, and not too late. @param nowMs monotonic. */
+  isWorthWaiting(nowMs: number): boolean {
+    if (this.isComplete || !(nowMs >= this.#lastMs && nowMs < this.#lastMs + arrivalErrorMs)) return false
+    for (const rhythm of this.#rhythms) if (!rhythm.hasExpected) rhythm.delay += lateGrowthMs
     return true
   }
 
@@ -106,8 +115,9 @@ export class ArrivalForecast {
    * @returns when the last message of the next beat is likely to arrive; NaN where that cannot be said.
    */
   nextBeat(gatherMs: number, nowMs: number, arrivedMs: number): number {
-    if (this.#isPlanned) {
-      if (this.isComplete()) this.#trust = Math.min(trustMax, this.#trust + 1)
+    // A round before its time, of what nothing is known, says nothing of it.
+    if (this.#isPlanned && nowMs >= this.#lastMs) {
+      if (this.isComplete) this.#trust = Math.min(trustMax, this.#trust + 1)
       else this.#doubt()
     }
     if (this.#roundFirst !== undefined && !Number.isNaN(arrivedMs))
@@ -158,7 +168,7 @@ export class ArrivalForecast {
         otherMs += other.step
       }
     }
-    this.waitsUntilMs = Math.max(firstMs + gatherMs, lastMs) + arrivalErrorMs
+    this.#lastMs = lastMs
     return lastMs
   }
 }

@@ -176,7 +176,7 @@ export class Pump {
   #isWorthWaiting(): boolean {
     const forecast = this.#foretold
     if (forecast === undefined || this.#marked.length > 1 || this.#marked[0]!.forecast !== forecast) return false
-    return !forecast.isComplete() && this.#clock.monotonicMs() + laterMs < forecast.waitsUntilMs
+    return forecast.isWorthWaiting(this.#clock.monotonicMs())
   }
   readonly #round = (): void => {
     this.#roundIsSet = false
