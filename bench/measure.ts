@@ -59,7 +59,7 @@ export async function measure(
   await using ca = work.tls ? await testCa() : undefined
   await using load = await startLoad(programs, work, await ca?.serverCert('localhost'))
   await using peer = await start(work, load.ports, ca)
-  const idleBytes = usageOf(peer.pids).residentBytes
+  const idleBytes = peer.idleBytes ?? usageOf(peer.pids).residentBytes
   await load.publish(peer.targets)
   const total = work.inputs * work.outputs
   await untilConnected(total, () => load.publishingAtSinks())

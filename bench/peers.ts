@@ -9,9 +9,10 @@ import {
   waitFor,
 } from '../test/support/processes.ts'
 import { nginxRtmpModule, programPath } from '../test/support/requirements.ts'
-import { startServer } from '../test/support/server.ts'
+import { type ServerUnderTest, startServer } from '../test/support/server.ts'
 import type { TestCa } from '../test/support/tls.ts'
 import { type LoadPrograms, startNullRelay, type Target } from './load.ts'
+import { usageOf } from './proc.ts'
 import type { Work } from './works.ts'
 
 /** A server that relays, set up for one work. */
@@ -19,6 +20,8 @@ export type Peer = AsyncDisposable & {
   readonly pids: readonly number[]
   /** Where the encoders publish. */
   readonly targets: readonly Target[]
+  /** Resident when it had been started and carried nothing yet; absent: as it is now. */
+  readonly idleBytes?: number
   /** Messages that it says it has left out, since it was started; undefined where it does not tell. */
   readonly dropped?: () => Promise<number>
 }
@@ -45,17 +48,42 @@ const readyDeadlineMs = 60_000
 const targetsOf = (work: Work, port: number): readonly Target[] =>
   Array.from({ length: work.inputs }, (_, index) => ({ port, app: 'live', key: `stream${index}` }))
 
-/** @param settings without STREAM_CONNECT_. */
-export function startOurs(settings: Readonly<Record<string, string>>): StartPeer {
+/** Keeps a server for the rounds to come: each has inputs of its own, and V8 compiles once for all of them. */
+export class Keeper implements AsyncDisposable {
+  #kept: Promise<{ readonly server: ServerUnderTest; readonly idleBytes: number }> | undefined
+
+  get isWarm(): boolean {
+    return this.#kept !== undefined
+  }
+
+  take(start: () => Promise<ServerUnderTest>) {
+    this.#kept ??= start().then((server) => ({ server, idleBytes: usageOf([server.program.pid]).residentBytes }))
+    return this.#kept
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const kept = await this.#kept
+    this.#kept = undefined
+    await kept?.server[Symbol.asyncDispose]()
+  }
+}
+
+/** @param settings without STREAM_CONNECT_. @param keeper not for works with TLS, whose certificates are made anew each time. */
+export function startOurs(settings: Readonly<Record<string, string>>, keeper?: Keeper): StartPeer {
   return async (work, sinkPorts, ca) => {
-    const server = await startServer({
-      settings: { MAX_LIVE_INPUTS: '2000', LOG_LEVEL: 'warn', ...settings },
-      ...(ca && { env: { NODE_EXTRA_CA_CERTS: ca.caPem } }),
-      readyDeadlineMs,
-      nodeArgs: process.env['BENCH_NODE_ARGS']?.split(' ') ?? [],
-    })
+    const start = () =>
+      startServer({
+        settings: { MAX_LIVE_INPUTS: '2000', LOG_LEVEL: 'warn', ...settings },
+        ...(ca && { env: { NODE_EXTRA_CA_CERTS: ca.caPem } }),
+        readyDeadlineMs,
+        nodeArgs: process.env['BENCH_NODE_ARGS']?.split(' ') ?? [],
+      })
+    const kept = work.tls ? undefined : await keeper?.take(start)
+    const server = kept?.server ?? (await start())
+    const inputs: string[] = []
     const makeInput = async (index: number): Promise<Target> => {
       const created = await server.createInput()
+      inputs.push(created.uid)
       for (const port of sinkPorts)
         await server.addOutput(created.uid, {
           url: `${work.tls ? 'rtmps://localhost' : 'rtmp://127.0.0.1'}:${port}/live`,
@@ -77,7 +105,11 @@ export function startOurs(settings: Readonly<Record<string, string>>): StartPeer
         const counts = text.matchAll(/^\w*output_dropped_messages_total\{[^}]*\} (\d+)$/gm)
         return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
       },
-      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+      ...(kept && { idleBytes: kept.idleBytes }),
+      async [Symbol.asyncDispose]() {
+        if (kept === undefined) await server[Symbol.asyncDispose]()
+        else for (const uid of inputs) await server.api('DELETE', `/${uid}`)
+      },
     }
   }
 }

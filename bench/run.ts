@@ -8,7 +8,7 @@ import { measureFlat } from './flat.ts'
 import { buildLoad, type LoadPrograms } from './load.ts'
 import { type Measurement, measure, type Timing } from './measure.ts'
 import { measureOutputMemory, type OutputMemory } from './memory.ts'
-import { type PeerName, type StartPeer, startBareLoop, startNginx, startOurs, startSrs } from './peers.ts'
+import { Keeper, type PeerName, type StartPeer, startBareLoop, startNginx, startOurs, startSrs } from './peers.ts'
 import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
 import { countSystemCalls, type SystemCalls } from './system-calls.ts'
 import { capacityTable, memoryTable, percent, roundLine, systemCallsTable, workTable } from './tables.ts'
@@ -16,14 +16,14 @@ import { type Work, type WorkId, works } from './works.ts'
 
 /**
  * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 60] [--peers stream-connect,nginx-rtmp] [--quick]
- *                  [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
+ *                  [--keep] [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
  * npm run bench -- --flat [--save]
  * npm run bench -- --memory [--save]
  * npm run bench -- --syscalls [--works A,C,G] [--save]
  *
  * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios. SRS takes
  * part when SRS_BIN names its binary. `--save` keeps the results in docs/performance/, from which `npm run bench:report` fills
- * docs/performance.md. `--quick` is all works in a quarter of an hour.
+ * docs/performance.md. With `--keep` this server is started once for a work, and warmed up for all of its rounds, which can be many then. `--quick` is all works in a quarter of an hour.
  */
 const { values } = parseArgs({
   options: {
@@ -37,6 +37,7 @@ const { values } = parseArgs({
     memory: { type: 'boolean', default: false },
     syscalls: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
     settings: { type: 'string', default: '' },
     'latency-mode': { type: 'string' },
     'media-threads': { type: 'string' },
@@ -52,6 +53,9 @@ const timing: Timing = {
 }
 /** A server in C or C++ is at once what it will be; ours is compiled while it runs. */
 const compiledWarmUpSeconds = 3
+/** A server that was kept is compiled, but its log is not full yet. */
+const keptWarmUpSeconds = 16
+const keepers = new Map<PeerName, Keeper>()
 const capacityTiming = values.quick
   ? { stepInputs: 100, settleSeconds: 2, seconds: 4 }
   : { stepInputs: 50, settleSeconds: 3, seconds: 8 }
@@ -100,9 +104,13 @@ async function runWorks(): Promise<void> {
     const asked = values.peers?.split(',') ?? (values.quick || id === 'E' ? quickPeers[id as WorkId] : [...all.keys()])
     const taking = [...all].filter(([name]) => asked.includes(name) && canDo(name, work))
     print(`\n${work.id}: ${work.title}`)
-    if (values.syscalls) await runSystemCalls(work, taking)
-    else if (id === 'E') await runCapacity(work, taking)
-    else await runWork(work, taking)
+    try {
+      if (values.syscalls) await runSystemCalls(work, taking)
+      else if (id === 'E') await runCapacity(work, taking)
+      else await runWork(work, taking)
+    } finally {
+      for (const keeper of keepers.values()) await keeper[Symbol.asyncDispose]()
+    }
   }
 }
 
@@ -110,7 +118,7 @@ async function runWork(work: Work, peers: readonly (readonly [PeerName, StartPee
   const results: Partial<Record<PeerName, Measurement[]>> = {}
   for (let round = 1; round <= rounds; round++)
     for (const [name, start] of peers) {
-      const measured = await measureOnceMore(work, start, warmed(name))
+      const measured = await measureOnceMore(work, start, warmed(name, work))
       results[name] = [...(results[name] ?? []), measured]
       print(`  round ${round}  ${roundLine(name, measured)}`)
     }
@@ -130,10 +138,13 @@ async function measureOnceMore(work: Work, start: StartPeer, at: Timing): Promis
   }
 }
 
-function warmed(name: PeerName): Timing {
-  const warmUpSeconds =
-    name.startsWith('stream-connect') || name.startsWith('Node loop') ? timing.warmUpSeconds : compiledWarmUpSeconds
-  return { ...timing, warmUpSeconds }
+function warmed(name: PeerName, work: Work): Timing {
+  const isInNode = name.startsWith('stream-connect') || name.startsWith('Node loop')
+  const isKept = keepers.get(name)?.isWarm && !work.tls
+  return {
+    ...timing,
+    warmUpSeconds: isKept ? keptWarmUpSeconds : isInNode ? timing.warmUpSeconds : compiledWarmUpSeconds,
+  }
 }
 
 async function runCapacity(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
@@ -176,11 +187,14 @@ async function runMemory(): Promise<void> {
 }
 
 function peersFor(load: LoadPrograms): ReadonlyMap<PeerName, StartPeer> {
-  const peers = new Map<PeerName, StartPeer>([['stream-connect', startOurs(settings)]])
-  if (!('MEDIA_THREADS' in settings) && cpus().length > 1)
-    peers.set('stream-connect (1 thread)', startOurs({ ...settings, MEDIA_THREADS: '1' }))
-  if (!('LATENCY_MODE' in settings))
-    peers.set('stream-connect (efficient)', startOurs({ ...settings, LATENCY_MODE: 'efficient' }))
+  const peers = new Map<PeerName, StartPeer>()
+  const addOurs = (name: PeerName, more: Readonly<Record<string, string>>) => {
+    if (values.keep) keepers.set(name, new Keeper())
+    peers.set(name, startOurs({ ...settings, ...more }, keepers.get(name)))
+  }
+  addOurs('stream-connect', {})
+  if (!('MEDIA_THREADS' in settings) && cpus().length > 1) addOurs('stream-connect (1 thread)', { MEDIA_THREADS: '1' })
+  if (!('LATENCY_MODE' in settings)) addOurs('stream-connect (efficient)', { LATENCY_MODE: 'efficient' })
   if (requirements['nginx-rtmp'].isThere()) peers.set('nginx-rtmp', startNginx)
   else print(`nginx-rtmp is left out: apt-get install ${requirements['nginx-rtmp'].package}`)
   const srs = process.env['SRS_BIN']
