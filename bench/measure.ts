@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { testCa } from '../test/support/tls.ts'
-import { type LoadPrograms, type Quantiles, startLoad } from './load.ts'
-import type { StartPeer } from './peers.ts'
+import { type Load, type LoadPrograms, type Quantiles, startLoad } from './load.ts'
+import type { Peer, StartPeer } from './peers.ts'
 import { residentBytesOf, threadsOf, treeOf, usageOf, usageOfMachine } from './proc.ts'
 import type { Work } from './works.ts'
 
@@ -56,9 +56,23 @@ export async function measure(
   programs: LoadPrograms,
   timing: Timing,
 ): Promise<Measurement> {
-  await using ca = work.tls ? await testCa() : undefined
-  await using load = await startLoad(programs, work, await ca?.serverCert('localhost'))
-  await using peer = await start(work, load.ports, ca)
+  await using running = await run(work, start, programs, timing.warmUpSeconds)
+  return running.measure(timing.seconds)
+}
+
+/** A server at its work, warmed up. */
+export type Running = AsyncDisposable & { measure(seconds: number): Promise<Measurement> }
+
+export async function run(
+  work: Work,
+  start: StartPeer,
+  programs: LoadPrograms,
+  warmUpSeconds: number,
+): Promise<Running> {
+  await using stack = new AsyncDisposableStack()
+  const ca = work.tls ? stack.use(await testCa()) : undefined
+  const load = stack.use(await startLoad(programs, work, await ca?.serverCert('localhost')))
+  const peer = stack.use(await start(work, load.ports, ca))
   const idleBytes = peer.idleBytes ?? usageOf(peer.pids).residentBytes
   await load.publish(peer.targets)
   const total = work.inputs * work.outputs
@@ -67,10 +81,34 @@ export async function measure(
     await load.stall(work.stalled)
     await sleep(stallSeconds * 1000)
   }
-  await sleep(Math.max(0, timing.warmUpSeconds - afterAskingSeconds) * 1000)
+  await sleep(Math.max(0, warmUpSeconds - afterAskingSeconds) * 1000)
   // What the answer costs, and what V8 compiles because of it, is no part of the work.
   const droppedBefore = await peer.dropped?.()
-  await sleep(Math.min(timing.warmUpSeconds, afterAskingSeconds) * 1000)
+  await sleep(Math.min(warmUpSeconds, afterAskingSeconds) * 1000)
+  const all = stack.move()
+  return {
+    measure: (seconds) => measureFor(seconds, { work, load, peer, idleBytes, droppedBefore }),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  }
+}
+
+async function measureFor(
+  wantedSeconds: number,
+  {
+    work,
+    load,
+    peer,
+    idleBytes,
+    droppedBefore,
+  }: {
+    readonly work: Work
+    readonly load: Load
+    readonly peer: Peer
+    readonly idleBytes: number
+    readonly droppedBefore: number | undefined
+  },
+): Promise<Measurement> {
+  const total = work.inputs * work.outputs
   const tree = treeOf(peer.pids)
   let peakBytes = 0
   const watchMemory = () => {
@@ -84,7 +122,7 @@ export async function measure(
   const before = usageOf(peer.pids)
   const began = performance.now()
   const memory = setInterval(watchMemory, memoryEveryMs)
-  await sleep(timing.seconds * 1000)
+  await sleep(wantedSeconds * 1000)
   clearInterval(memory)
   const after = usageOf(peer.pids)
   const { sinks, publishers } = await load.report()

@@ -6,7 +6,7 @@ import { programPath, requirements } from '../test/support/requirements.ts'
 import { type Capacity, findCapacity } from './capacity.ts'
 import { measureFlat } from './flat.ts'
 import { buildLoad, type LoadPrograms } from './load.ts'
-import { type Measurement, measure, type Timing } from './measure.ts'
+import { type Measurement, measure, run, type Timing } from './measure.ts'
 import { measureOutputMemory, type OutputMemory } from './memory.ts'
 import { Keeper, type PeerName, type StartPeer, startBareLoop, startNginx, startOurs, startSrs } from './peers.ts'
 import { circumstances, readResults, type WorkResult, writeResults } from './results.ts'
@@ -16,14 +16,16 @@ import { type Work, type WorkId, works } from './works.ts'
 
 /**
  * npm run bench -- [--works A,B] [--rounds 3] [--seconds 15] [--warm-up 60] [--peers stream-connect,nginx-rtmp] [--quick]
- *                  [--keep] [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
+ *                  [--keep] [--together] [--latency-mode efficient] [--media-threads 1] [--settings NAME=value,…] [--load node] [--save]
  * npm run bench -- --flat [--save]
  * npm run bench -- --memory [--save]
  * npm run bench -- --syscalls [--works A,C,G] [--save]
  *
  * The same work, encoders and destinations for each server, one after the other, in several rounds; then medians and ratios. SRS takes
  * part when SRS_BIN names its binary. `--save` keeps the results in docs/performance/, from which `npm run bench:report` fills
- * docs/performance.md. With `--keep` this server is started once for a work, and warmed up for all of its rounds, which can be many then. `--quick` is all works in a quarter of an hour.
+ * docs/performance.md. With `--keep` this server is started once for a work, and warmed up for all of its rounds, which can be many then. With
+ * `--together` all servers do the same work at the same time, each with encoders and destinations of its own: what else the host does hits
+ * all of them, and ratios hold for the same seconds. `--quick` is all works in a quarter of an hour.
  */
 const { values } = parseArgs({
   options: {
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     syscalls: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
+    together: { type: 'boolean', default: false },
     settings: { type: 'string', default: '' },
     'latency-mode': { type: 'string' },
     'media-threads': { type: 'string' },
@@ -116,16 +119,36 @@ async function runWorks(): Promise<void> {
 
 async function runWork(work: Work, peers: readonly (readonly [PeerName, StartPeer])[]): Promise<void> {
   const results: Partial<Record<PeerName, Measurement[]>> = {}
-  for (let round = 1; round <= rounds; round++)
-    for (const [name, start] of peers) {
-      const measured = await measureOnceMore(work, start, warmed(name, work))
-      results[name] = [...(results[name] ?? []), measured]
-      print(`  round ${round}  ${roundLine(name, measured)}`)
-    }
+  const note = (round: number, name: PeerName, measured: Measurement) => {
+    results[name] = [...(results[name] ?? []), measured]
+    print(`  round ${round}  ${roundLine(name, measured)}`)
+  }
+  if (values.together) await measureTogether(work, peers, note)
+  else
+    for (let round = 1; round <= rounds; round++)
+      for (const [name, start] of peers) note(round, name, await measureOnceMore(work, start, warmed(name, work)))
   const result: WorkResult = { ...circumstances('bench'), work, timing, load: programs.kind, peers: results }
   print(workTable(result))
   const kept = readResults('works')
   if (values.save) writeResults('works', { ...kept, works: { ...kept?.works, [work.id]: result } })
+}
+
+async function measureTogether(
+  work: Work,
+  peers: readonly (readonly [PeerName, StartPeer])[],
+  note: (round: number, name: PeerName, measured: Measurement) => void,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const all = await Promise.all(
+    peers.map(async ([name, start]) => ({
+      name,
+      running: stack.use(await run(work, start, programs, timing.warmUpSeconds)),
+    })),
+  )
+  for (let round = 1; round <= rounds; round++) {
+    const measured = await Promise.all(all.map(({ running }) => running.measure(timing.seconds)))
+    for (const [index, { name }] of all.entries()) note(round, name, measured[index]!)
+  }
 }
 
 /** What did not come about is tried once more: an hour of results is not lost to one server that did not start. */
