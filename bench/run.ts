@@ -147,8 +147,19 @@ async function measureTogether(
   )
   for (let round = 1; round <= rounds; round++) {
     const measured = await Promise.all(all.map(({ running }) => running.measure(timing.seconds)))
-    for (const [index, { name }] of all.entries()) note(round, name, measured[index]!)
+    const ours = measured.reduce((sum, one) => sum + shareOf(one), 0)
+    for (const [index, { name }] of all.entries()) {
+      const one = measured[index]!
+      // The other servers, and their encoders and destinations, are no strangers.
+      const othersOfMachine = Math.max(0, one.othersOfMachine - (ours - shareOf(one)) / cpus().length)
+      note(round, name, { ...one, othersOfMachine })
+    }
   }
+}
+
+/** Of one core: a server, its encoders and its destinations. */
+function shareOf({ cpuShare, sinksShare, publishersShare }: Measurement): number {
+  return cpuShare + sinksShare + publishersShare
 }
 
 /** What did not come about is tried once more: an hour of results is not lost to one server that did not start. */
