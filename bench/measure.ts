@@ -57,7 +57,8 @@ export async function measure(
   timing: Timing,
 ): Promise<Measurement> {
   await using running = await run(work, start, programs, timing.warmUpSeconds)
-  return running.measure(timing.seconds)
+  // Waited for here: it ends with this call.
+  return await running.measure(timing.seconds)
 }
 
 /** A server at its work, warmed up. */
