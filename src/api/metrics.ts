@@ -20,7 +20,7 @@ const rememberedMs = 60_000
 /** Anybody may ask for the figures, as often as they like, and making them takes milliseconds of a thread that may carry media. */
 const textKeptMs = 1_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
-const secondsUntoldMax = 5
+const outputsToldWithinSeconds = 5
 const lagBuckets = [0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 /** What a broadcast has counted up to its newest figures; counters begin at 0 with each broadcast. */
@@ -243,7 +243,10 @@ export class Metrics {
     this.#seen.set(told.inputId, { figures: completeFigures(told, before), atMs: now, outputsAtMs })
     this.#ingressBytes.inc(growth(told.input.bytesReceived, before?.input.bytesReceived))
     // Where they were not told every second, there was nothing to tell: they were as far behind as they are now.
-    const seconds = Math.min(Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)), secondsUntoldMax)
+    const seconds = Math.min(
+      Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)),
+      outputsToldWithinSeconds,
+    )
     let sent = 0
     for (const [id, output] of Object.entries(told.outputs ?? {})) {
       const earlier = before?.outputs[id]
