@@ -10,7 +10,7 @@ import type { Slab, SlabPool } from './slab-pool.ts'
 
 /** Behind by more than this, an output is served after those that are live. */
 const catchingUpBytes = 512 * 1024
-/** Of a turn, through a stream: under TLS it is copied, into buffers that stay. Half of it is a frame of 12 Mbit/s still, and 35 KB less for each connection. */
+/** Of a turn, through a stream: under TLS it is copied, into buffers that stay. Half of it is a frame of 12 Mbit/s at 60 a second still, and 35 KB less for each connection. */
 const streamShare = 0.5
 /** What waits for the end of a chunk: answers to pings. A peer that asks for more does not read. */
 const controlWaitingMax = 100
@@ -114,6 +114,10 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
   /** A write is under way: bytes wait for the peer. */
   get isWaiting(): boolean {
     return this.#writing > 0
+  }
+
+  get awaitsLoop(): boolean {
+    return this.#writing > 0 && !this.#cursor.atEdge
   }
 
   onAppended(): void {

@@ -14,6 +14,7 @@ class Output implements PumpTurn {
   queued = false
   catchingUp = false
   outputs = 1
+  awaitsLoop = false
 
   takeTurn(bytesMax: number): boolean {
     this.turns++
@@ -144,12 +145,12 @@ class Foretold {
       return nowMs + this.#endsInMs
     },
   }
-  readonly #outputs = Array.from({ length: 16 }, () => new Output())
+  readonly outputs = Array.from({ length: 16 }, () => new Output())
   readonly #log = {
     forecast: this.forecast as unknown as ArrivalForecast,
     flush: () => {
       this.rounds++
-      for (const output of this.#outputs) this.pump.offer(output)
+      for (const output of this.outputs) this.pump.offer(output)
     },
   }
 
@@ -188,6 +189,16 @@ test('what it does not sleep through rests until the end of its beat, and no lon
   stage.clock.advance(1)
   stage.forecast.isLook = false
   assert.deepEqual(await stage.round(4), [3, 4])
+})
+
+test('a turn that goes on when the loop says that its first part is out is not slept over', async () => {
+  const stage = new Foretold()
+  await stage.round(3)
+  stage.outputs[3]!.awaitsLoop = true
+  assert.deepEqual(await stage.round(3), [0, 0])
+  stage.outputs[3]!.awaitsLoop = false
+  const [, slept] = await stage.round(3)
+  assert.equal(slept, 3)
 })
 
 test('a foretold message that is late is waited for in small steps, for as long as its forecast says', async () => {

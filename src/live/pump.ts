@@ -12,6 +12,8 @@ export interface PumpTurn {
   readonly catchingUp: boolean
   /** How many it writes to. */
   readonly outputs: number
+  /** After a turn: there is more, as soon as the event loop says that what was written is out. A thread that rested would not hear of it. */
+  readonly awaitsLoop?: boolean
   /** Kept by the pump. */
   queued: boolean
 }
@@ -112,6 +114,7 @@ export class Pump {
   #endsAtMs = 0
   #outputs = 0
   #hasTime = true
+  #isLoopAwaited = false
 
   /** @param isAwaited somebody waits for something else that this thread does: it does not rest then. */
   constructor(clock: Clock, rests: Rests, isAwaited = () => false) {
@@ -189,7 +192,7 @@ export class Pump {
     if (this.#restMs <= 0) return
     this.#foretold = undefined
     if (only?.forecast !== undefined && this.#recentCount <= 1) this.#restUntilComplete(only.forecast, arrivedMs)
-    else if (this.#isSteady) this.#rest(this.#restMs)
+    else if (this.#isSteady && !this.#isLoopAwaited) this.#rest(this.#restMs)
   }
 
   /**
@@ -204,7 +207,7 @@ export class Pump {
     this.#beatEndsMs = endsMs
     const durationMs = endsMs - nowMs
     const isLong = durationMs > Math.max(foretoldRestMsMax, longestRests * this.#restMs)
-    if (durationMs <= 0 || isLong || forecast.isLook || !this.#rest(durationMs)) return
+    if (durationMs <= 0 || isLong || forecast.isLook || this.#isLoopAwaited || !this.#rest(durationMs)) return
     this.#wokeMs = this.#clock.monotonicMs()
   }
 
@@ -242,6 +245,7 @@ export class Pump {
     this.#endsAtMs = this.#nowMs + roundMsMax
     this.#outputs = 0
     this.#hasTime = true
+    this.#isLoopAwaited = false
     if (this.#isDue) {
       this.#isDue = false
       const marked = this.#marked
@@ -301,7 +305,9 @@ export class Pump {
       this.#hasTime = this.#nowMs <= this.#endsAtMs
     }
     try {
-      return turn.takeTurn(this.#turnBytesMax, this.#nowMs)
+      const hasMore = turn.takeTurn(this.#turnBytesMax, this.#nowMs)
+      if (turn.awaitsLoop) this.#isLoopAwaited = true
+      return hasMore
     } catch (error) {
       turn.failed(error)
       return false
