@@ -140,12 +140,12 @@ async function measureTogether(
 ): Promise<void> {
   if (work.tls) throw new Error('--together cannot do a work with RTMPS yet: leave it out for this one')
   await using stack = new AsyncDisposableStack()
-  const all = await Promise.all(
-    peers.map(async ([name, start]) => ({
-      name,
-      running: stack.use(await run(work, start, programs, timing.warmUpSeconds)),
-    })),
+  const started = await Promise.allSettled(
+    peers.map(async ([name, start]) => ({ name, running: await run(work, start, programs, timing.warmUpSeconds) })),
   )
+  const all = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  for (const { running } of all) stack.use(running)
+  for (const one of started) if (one.status === 'rejected') throw one.reason
   for (let round = 1; round <= rounds; round++) {
     const measured = await Promise.all(all.map(({ running }) => running.measure(timing.seconds)))
     const ours = measured.reduce((sum, one) => sum + shareOf(one), 0)

@@ -21,6 +21,8 @@ const rememberedMs = 60_000
 const textKeptMs = 1_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
 const outputsToldWithinSeconds = 5
+/** An output that is so far behind is told of every second. */
+const newsLagMs = 1_000
 const lagBuckets = [0, 100, 250, 500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 /** What a broadcast has counted up to its newest figures; counters begin at 0 with each broadcast. */
@@ -132,11 +134,11 @@ export class Metrics {
       new Gauge({ name: `stream_connect_media_thread_${name}`, help, labelNames: ['thread'] as const, registers })
     const delayP99 = ofThread(
       'loop_delay_p99_seconds',
-      'How long what had come waited in the last second for its media thread to be done with other work, p99.',
+      'How long what had come waited for its media thread to be done with other work, p99, since the thread last reported (a second; ten while it carries nothing).',
     )
     const delayMax = ofThread(
       'loop_delay_max_seconds',
-      'How long what had come waited in the last second for its media thread to be done with other work, at most.',
+      'How long what had come waited for its media thread to be done with other work, at most, since the thread last reported.',
     )
     const busy = ofThread(
       'busy_ratio',
@@ -242,7 +244,7 @@ export class Metrics {
     const outputsAtMs = told.outputs === undefined ? (seen?.outputsAtMs ?? now) : now
     this.#seen.set(told.inputId, { figures: completeFigures(told, before), atMs: now, outputsAtMs })
     this.#ingressBytes.inc(growth(told.input.bytesReceived, before?.input.bytesReceived))
-    // Where they were not told every second, there was nothing to tell: they were as far behind as they are now.
+    // Where they were not told every second, there was nothing to tell: they were hardly behind, as they are now if that is no news.
     const seconds = Math.min(
       Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)),
       outputsToldWithinSeconds,
@@ -255,7 +257,8 @@ export class Metrics {
         const dropped = growth(output.dropped[reason], earlier?.dropped[reason])
         if (dropped > 0) this.#dropped.inc({ reason }, dropped)
       }
-      for (let second = 0; second < seconds; second++) this.#lag.observe(output.lagMs)
+      const isNews = earlier === undefined || output.lagMs >= newsLagMs
+      for (let second = 0; second < (isNews ? 1 : seconds); second++) this.#lag.observe(output.lagMs)
     }
     this.#egressBytes.inc(sent)
     this.#sweep()

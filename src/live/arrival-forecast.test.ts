@@ -129,6 +129,16 @@ test('an encoder’s clock that is not ours, and another delay from one moment t
   assert.ok(jumps.slept > 5 * jumps.woken, `${jumps.slept} slept, ${jumps.woken} woken`)
 })
 
+test('an encoder’s clock that is faster than ours is followed in both lanes, whatever their rates and offset', () => {
+  for (const fps of [24, 25, 30, 50, 60])
+    for (let offsetMs = 0; offsetMs < 21; offsetMs += 3) {
+      const { waitedMs } = run(
+        feed(60, (lane, index) => 60 + (lane === lanes.audio ? offsetMs : 0) - index * 0.004, fps),
+      )
+      assert.ok(quantile(waitedMs, 0.99) < 9, `${fps} fps, ${offsetMs} ms: ${quantile(waitedMs, 0.99)} ms`)
+    }
+})
+
 test('a delay that was taken for too long is put right by what is there before its time', () => {
   // Pictures are seen to arrive 30 ms late until the feed is trusted, and never come first after that.
   const late = 40

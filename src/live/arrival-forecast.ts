@@ -18,8 +18,8 @@ const stepMsMin = 2
 /** So many right forecasts in a row until one is believed; one that is wrong costs half of them. */
 const trustMin = 16
 const trustMax = 2 * trustMin
-/** What is slept through is not seen to arrive: every so many beats it is. */
-const looksEvery = 16
+/** What is slept through is not seen to arrive: each lane is after so many beats, when it is the first to come. */
+const looksEvery = 32
 
 /** The rhythm of one lane's stamps, as a line through the newest of them: a filter with a growing, then fading memory (g-h, least squares). */
 class Rhythm {
@@ -33,6 +33,8 @@ class Rhythm {
   late = Number.NaN
   /** The last stamp on the line that the beat under way is to bring; NaN where it brings none. */
   expected = Number.NaN
+  /** Beats since it was looked at. */
+  unseen = 0
   #stamps = 0
 
   /** @returns whether it came at its time. */
@@ -72,7 +74,6 @@ export class ArrivalForecast {
   #roundTime = Number.NaN
   #isPlanned = false
   #trust = 0
-  #beats = 0
   /** Of the beat that was planned: when its last message should be there, monotonic. */
   #lastMs = Number.NaN
   /** This beat is to be seen to arrive. */
@@ -124,7 +125,7 @@ export class ArrivalForecast {
       this.#learn(this.#roundFirst, arrivedMs - this.#roundTime)
     // What is there has come, whether it was seen or not.
     for (const rhythm of this.#rhythms) rhythm.delay = Math.min(rhythm.delay, nowMs - rhythm.smooth)
-    this.isLook = ++this.#beats % looksEvery === 0
+    for (const rhythm of this.#rhythms) rhythm.unseen++
     const arrivesMs = this.#plan(gatherMs)
     return this.#trust < trustMin ? Number.NaN : arrivesMs
   }
@@ -157,6 +158,10 @@ export class ArrivalForecast {
     if (Number.isNaN(oneMs + otherMs) || !Number.isFinite(Math.min(oneMs, otherMs))) return Number.NaN
     this.#isPlanned = true
     const firstMs = Math.min(oneMs, otherMs)
+    // By lane: counted in beats alone, looks fall on the same lane for ever where rates are multiples of one another.
+    const first = oneMs <= otherMs ? one : other
+    this.isLook = first.unseen >= looksEvery
+    if (this.isLook) first.unseen = 0
     let lastMs = firstMs
     while (Math.min(oneMs, otherMs) <= firstMs + gatherMs) {
       lastMs = Math.min(oneMs, otherMs)

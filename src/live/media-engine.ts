@@ -244,6 +244,8 @@ export class MediaEngine implements Engine, Seats {
         )
       }
     }
+    // The first idle second is told at once, or the busy one before it would stand for ten.
+    if (!isIdle) this.#idleTicks = 0
     if (!isIdle || this.#idleTicks++ % idleTicksPerReport === 0) this.#parts.reports.secondTold?.()
   }
 }
