@@ -29,6 +29,7 @@ import {
   webhookTestSubject,
 } from '../model/webhook.ts'
 import { Secret, SecretBox } from '../secret.ts'
+import type { Revision, Store } from '../store/store.ts'
 import { Notifier } from './notifier.ts'
 
 const account = 'a'.repeat(32) as AccountId
@@ -106,14 +107,15 @@ class Bench implements AsyncDisposable {
     await this.#settled()
   }
 
-  async start(): Promise<void> {
+  /** A process that has been killed has neither heard nor closed: it is left behind, and another starts on the same store. */
+  async start(store: Store = this.store): Promise<void> {
     this.bus = new InProcessBus({
       onError: (error) => {
         throw error
       },
     })
     this.notifier = new Notifier({
-      store: this.store,
+      store,
       bus: this.bus,
       cipher: this.cipher,
       clock: this.clock,
@@ -167,6 +169,17 @@ class Bench implements AsyncDisposable {
     return this.received.map(({ body }) => (body.data as { event_type: string }).event_type)
   }
 
+  /** Whether no notification waits to be sent, and everything is written down. */
+  async isQuiet(): Promise<boolean> {
+    await this.#settled()
+    return (await this.deliveries()).deliveries.every(({ state }) => state !== 'pending')
+  }
+
+  async until(isSo: () => Promise<boolean>): Promise<void> {
+    const giveUpAt = performance.now() + 20_000
+    while (!(await isSo())) assert.ok(performance.now() < giveUpAt, `still not so, after ${this.events().join()}`)
+  }
+
   deliveries(): Promise<WebhookDeliveriesAnswer> {
     return this.bus.request(
       webhookDeliveriesSubject,
@@ -182,6 +195,40 @@ class Bench implements AsyncDisposable {
     this.#receiver.closeAllConnections()
     await new Promise((resolve) => this.#receiver.close(resolve))
   }
+}
+
+/** The store as a process sees it that is killed at a write: this one and all after it never happen. */
+class KilledAtWrite implements Store {
+  readonly #store: Store
+  #writesLeft: number
+  isDead = false
+
+  constructor(store: Store, writesLeft: number) {
+    this.#store = store
+    this.#writesLeft = writesLeft
+  }
+
+  put(...write: Parameters<Store['put']>): Promise<Revision> {
+    return this.#write(() => this.#store.put(...write))
+  }
+
+  delete(...write: Parameters<Store['delete']>): Promise<Revision> {
+    return this.#write(() => this.#store.delete(...write))
+  }
+
+  #write(write: () => Promise<Revision>): Promise<Revision> {
+    if (this.#writesLeft-- > 0) return write()
+    this.isDead = true
+    return new Promise(() => {})
+  }
+
+  get: Store['get'] = (key) => this.#store.get(key)
+  list: Store['list'] = (prefix) => this.#store.list(prefix)
+  watch: Store['watch'] = (prefix, signal) => this.#store.watch(prefix, signal)
+  acquire: Store['acquire'] = (...lease) => this.#store.acquire(...lease)
+  renew: Store['renew'] = (...lease) => this.#store.renew(...lease)
+  release: Store['release'] = (lease, holder) => this.#store.release(lease, holder)
+  async close(): Promise<void> {}
 }
 
 test('connected and disconnected, as Cloudflare documents them, signed after Standard Webhooks', async () => {
@@ -364,23 +411,17 @@ test('a server that ends properly: what its end tells is sent after the next sta
 test('killed between any two writes: whoever heard connected hears disconnected, in order, and each id once or more', async () => {
   for (let cut = 0; ; cut++) {
     await using bench = await Bench.open()
-    let writes = 0
-    bench.store.before = (operation) => {
-      if (operation !== 'put' && operation !== 'delete') return
-      // As if the process had ended: this write and all after it never happen.
-      if (writes++ >= cut) return new Promise(() => {})
-    }
+    const killed = new KilledAtWrite(bench.store, cut)
+    await bench.notifier.close()
+    await bench.start(killed)
     await bench.input('connected')
     await bench.input('disconnected')
     await bench.input('connected')
-    // What was accepted and not written down is sent again.
-    const sent = new Promise((resolve) => setTimeout(resolve, 20))
-    await sent
-    const total = writes
-    bench.store.before = undefined
+    await bench.until(async () => killed.isDead || (bench.received.length === 3 && (await bench.isQuiet())))
     bench.clock.advance(60_000)
+    // What was accepted and not written down is sent again.
     await bench.start()
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await bench.until(() => bench.isQuiet())
     const once = [...new Map(bench.received.map((each) => [each.headers['webhook-id'], each])).values()]
     const events = once.map(({ body }) => (body.data as { event_type: string }).event_type)
     for (const [place, event] of events.entries())
@@ -390,7 +431,7 @@ test('killed between any two writes: whoever heard connected hears disconnected,
         `after ${cut} writes: ${events.join()}`,
       )
     assert.equal(events.length % 2, 0, `after ${cut} writes the last is ${events.at(-1)}`)
-    if (cut >= total) {
+    if (!killed.isDead) {
       assert.equal(events.length, 4)
       return
     }
