@@ -1,5 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
@@ -94,13 +94,14 @@ export async function startLoad(
   tls?: { readonly cert: string; readonly key: string },
 ): Promise<Load> {
   const isNative = programs.kind === 'native'
+  // Of this load alone: another one may be started at the same time.
+  const folder = await mkdtemp(join(programs.folder, 'load-'))
   const tlsFiles: string[] = []
-  if (tls !== undefined)
-    for (const [name, pem] of Object.entries({ cert: tls.cert, key: tls.key })) {
-      const path = join(programs.folder, `${name}.pem`)
-      await writeFile(path, pem)
-      tlsFiles.push(path)
-    }
+  for (const [name, pem] of Object.entries({ ...tls })) {
+    const path = join(folder, `${name}.pem`)
+    await writeFile(path, pem)
+    tlsFiles.push(path)
+  }
   const start = (name: string, native: boolean, args: readonly string[]) =>
     native
       ? new LineProgram(name, join(programs.folder, name), args)

@@ -83,15 +83,20 @@ export async function run(
     await sleep(stallSeconds * 1000)
   }
   await sleep(Math.max(0, warmUpSeconds - afterAskingSeconds) * 1000)
-  // What the answer costs, and what V8 compiles because of it, is no part of the work.
-  const droppedBefore = await peer.dropped?.()
-  await sleep(Math.min(warmUpSeconds, afterAskingSeconds) * 1000)
+  const told: Told = { dropped: await peer.dropped?.(), connections: total }
   const all = stack.move()
   return {
-    measure: (seconds) => measureFor(seconds, { work, load, peer, idleBytes, droppedBefore }),
+    async measure(seconds) {
+      // What the answer has cost, and what V8 compiles because of it, is no part of the work.
+      await sleep(Math.min(warmUpSeconds, afterAskingSeconds) * 1000)
+      return measureFor(seconds, { work, load, peer, idleBytes, told })
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
+
+/** What was counted up to now: a window counts from there. */
+type Told = { dropped: number | undefined; connections: number }
 
 async function measureFor(
   wantedSeconds: number,
@@ -100,13 +105,13 @@ async function measureFor(
     load,
     peer,
     idleBytes,
-    droppedBefore,
+    told,
   }: {
     readonly work: Work
     readonly load: Load
     readonly peer: Peer
     readonly idleBytes: number
-    readonly droppedBefore: number | undefined
+    readonly told: Told
   },
 ): Promise<Measurement> {
   const total = work.inputs * work.outputs
@@ -144,7 +149,9 @@ async function measureFor(
   const busy = machine.busySeconds - machineBefore.busySeconds
   const stolen = machine.stolenSeconds - machineBefore.stolenSeconds
   const ofBench = used + sinks.cpuSeconds + publishers.cpuSeconds
-  const dropped = await peer.dropped?.()
+  const toldBefore = { ...told }
+  told.dropped = await peer.dropped?.()
+  told.connections = sinks.connections
   return {
     cpuPerGb: used / gigabytes,
     userPerGb: (used * userPart) / gigabytes,
@@ -154,8 +161,8 @@ async function measureFor(
     oneDelayMs: sinks.oneDelayMs,
     gaps: sinks.gaps,
     missing: sinks.missing,
-    dropped: dropped === undefined ? null : dropped - (droppedBefore ?? 0),
-    reconnects: sinks.connections - total,
+    dropped: told.dropped === undefined ? null : told.dropped - (toldBefore.dropped ?? 0),
+    reconnects: told.connections - toldBefore.connections,
     messagesPerSecondOut: sinks.messages / seconds,
     megabitsOut: (sinks.bytes * 8) / 1e6 / seconds,
     idleBytes,

@@ -57,7 +57,13 @@ export class Keeper implements AsyncDisposable {
   }
 
   take(start: () => Promise<ServerUnderTest>) {
-    this.#kept ??= start().then((server) => ({ server, idleBytes: usageOf([server.program.pid]).residentBytes }))
+    this.#kept ??= start().then(
+      (server) => ({ server, idleBytes: usageOf([server.program.pid]).residentBytes }),
+      (error: unknown) => {
+        this.#kept = undefined
+        throw error
+      },
+    )
     return this.#kept
   }
 

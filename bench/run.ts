@@ -105,15 +105,13 @@ async function runWorks(): Promise<void> {
     if (!(id in works)) throw new Error(`there is no work ${id}`)
     const work: Work = works[id as WorkId]
     const asked = values.peers?.split(',') ?? (values.quick || id === 'E' ? quickPeers[id as WorkId] : [...all.keys()])
+    await using kept = new AsyncDisposableStack()
+    for (const keeper of keepers.values()) kept.use(keeper)
     const taking = [...all].filter(([name]) => asked.includes(name) && canDo(name, work))
     print(`\n${work.id}: ${work.title}`)
-    try {
-      if (values.syscalls) await runSystemCalls(work, taking)
-      else if (id === 'E') await runCapacity(work, taking)
-      else await runWork(work, taking)
-    } finally {
-      for (const keeper of keepers.values()) await keeper[Symbol.asyncDispose]()
-    }
+    if (values.syscalls) await runSystemCalls(work, taking)
+    else if (id === 'E') await runCapacity(work, taking)
+    else await runWork(work, taking)
   }
 }
 
@@ -138,7 +136,6 @@ async function measureTogether(
   peers: readonly (readonly [PeerName, StartPeer])[],
   note: (round: number, name: PeerName, measured: Measurement) => void,
 ): Promise<void> {
-  if (work.tls) throw new Error('--together cannot do a work with RTMPS yet: leave it out for this one')
   await using stack = new AsyncDisposableStack()
   const started = await Promise.allSettled(
     peers.map(async ([name, start]) => ({ name, running: await run(work, start, programs, timing.warmUpSeconds) })),

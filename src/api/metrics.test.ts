@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
-import { figuresSubject, inputStateSubject, outputStateSubject, type ToldFigures } from '../model/status.ts'
+import {
+  figuresSubject,
+  inputStateSubject,
+  mediaSubjects,
+  outputStateSubject,
+  type ToldFigures,
+  type Untold,
+} from '../model/status.ts'
 
 const inputId = 'a'.repeat(32) as LiveInputId
 const outputId = 'b'.repeat(32) as OutputId
@@ -69,7 +76,17 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   // A new broadcast counts from 0.
   tell(server, 200, 100)
   clock.advance(1_000)
-  assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_700)
+  text = await scrape(server)
+  assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_700)
+  assert.equal(seriesOf(text, 'egress_bytes_total'), 3_100)
+  // What an output did after it was told last, it tells as it ends.
+  const untold: Untold = { bytesSent: 40, dropped: { lag: 2, overtaken: 0, late: 3 } }
+  server.bus.publish(mediaSubjects.outputEnded, untold as never)
+  clock.advance(1_000)
+  text = await scrape(server)
+  assert.equal(seriesOf(text, 'egress_bytes_total'), 3_140)
+  for (const [reason, count] of Object.entries({ lag: 9, overtaken: 1, late: 3 }))
+    assert.equal(seriesOf(text, `output_dropped_messages_total{reason="${reason}"}`), count)
 })
 
 test('outputs that are not told every second count as what they were, and are made up for when they are told', async () => {

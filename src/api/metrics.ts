@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
 import {
   completeFigures,
+  type DropReason,
   dropReasons,
   type InputFigures,
   type InputStateEvent,
@@ -10,6 +11,7 @@ import {
   type OutputStateEvent,
   type ThreadFigures,
   type ToldFigures,
+  type Untold,
 } from '../model/status.ts'
 import { isFigures } from './figures.ts'
 
@@ -168,6 +170,7 @@ export class Metrics {
       bus.subscribe('figures.>', (message) => {
         if (isFigures(message)) this.#count(message)
       }),
+      bus.subscribe(mediaSubjects.outputEnded, (message) => this.#countSent(message as unknown as Untold)),
       bus.subscribe('state.input.>', (message) => {
         const { state, reason } = (message as unknown as InputStateEvent).status.current
         this.#inputChanges.inc({ state, reason })
@@ -249,19 +252,22 @@ export class Metrics {
       Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)),
       outputsToldWithinSeconds,
     )
-    let sent = 0
     for (const [id, output] of Object.entries(told.outputs ?? {})) {
       const earlier = before?.outputs[id]
-      sent += growth(output.bytesSent, earlier?.bytesSent)
-      for (const reason of dropReasons) {
-        const dropped = growth(output.dropped[reason], earlier?.dropped[reason])
-        if (dropped > 0) this.#dropped.inc({ reason }, dropped)
-      }
+      const dropped = (reason: DropReason) => growth(output.dropped[reason], earlier?.dropped[reason])
+      this.#countSent({
+        bytesSent: growth(output.bytesSent, earlier?.bytesSent),
+        dropped: { lag: dropped('lag'), overtaken: dropped('overtaken'), late: dropped('late') },
+      })
       const isNews = earlier === undefined || output.lagMs >= newsLagMs
       for (let second = 0; second < (isNews ? 1 : seconds); second++) this.#lag.observe(output.lagMs)
     }
-    this.#egressBytes.inc(sent)
     this.#sweep()
+  }
+
+  #countSent({ bytesSent, dropped }: Untold): void {
+    this.#egressBytes.inc(bytesSent)
+    for (const reason of dropReasons) if (dropped[reason] > 0) this.#dropped.inc({ reason }, dropped[reason])
   }
 
   #sweep(): void {

@@ -76,6 +76,8 @@ export class Cursor implements LogReader {
   /** Media time left out, milliseconds: from the first frame that was left out to the key frame that was sent again. */
   droppedMs = 0
   #ownMessages = 0
+  /** What it had sent when it left the log, where nothing can be counted any more. */
+  #messagesUntilEnd = 0
 
   /**
    * @param messageStreamId what the destination answered to createStream.
@@ -120,7 +122,7 @@ export class Cursor implements LogReader {
     return Math.max(0, this.#log.newestTimestamp - this.#log.timestampOf(this.#sequence()))
   }
   get messagesSent(): number {
-    if (!this.#started) return 0
+    if (!this.#started) return this.#messagesUntilEnd
     this.#settle()
     const passed = this.#sequence() - this.#startSequence
     return Math.max(0, passed - this.droppedMessages - this.#leftOutMessages) + this.#ownMessages
@@ -244,16 +246,20 @@ export class Cursor implements LogReader {
   finishMessage(): void {
     if (!this.#started) return
     this.#holdRest()
-    this.#log.leave(this)
-    this.#started = false
+    this.#end()
   }
 
   close(): void {
-    this.#log.leave(this)
-    this.#started = false
+    this.#end()
     for (const { slab } of this.#remainder.splice(0)) this.#pool.release(slab)
     this.#own.length = 0
     this.#control.length = 0
+  }
+
+  #end(): void {
+    this.#messagesUntilEnd = this.messagesSent
+    this.#log.leave(this)
+    this.#started = false
   }
 
   #sequence(): number {

@@ -45,6 +45,7 @@ function setUp(windowMs: number) {
     maxBitrateKbps: 12_000,
     onInputChange: (_input, state, returning) => states.push(returning ? `${state.name} again` : state.name),
     onOutputChange() {},
+    onOutputEnded() {},
     lastErrorOf: () => undefined,
   })
   return { clock, session, states }
@@ -79,17 +80,17 @@ test('data and headers without picture and sound do not keep an encoder from hav
   const only = encoder(session)
   const cue = Buffer.concat([Buffer.from('02000a', 'hex'), Buffer.from('onTextData'), Buffer.of(5)])
   only.send(key, 0)
-  session.tick()
+  session.tick(true)
   for (let ms = 1_000; ms <= 5_000; ms += 1_000) {
     assert.deepEqual(states, ['connected'])
     clock.advance(1_000)
     only.send(cue, ms, messageTypes.amf0Data)
     only.send(header, ms)
-    session.tick()
+    session.tick(true)
   }
   assert.deepEqual(states, ['connected', 'held'])
   only.send(key, 6_000)
-  session.tick()
+  session.tick(true)
   assert.deepEqual(states, ['connected', 'held', 'connected again'])
 })
 
@@ -133,14 +134,14 @@ test('a takeover cuts the encoder before, at the first key frame; the third one 
   assert.ok('refused' in third.seat)
   clock.advance(61_000)
   all[2]!.send(frame, 61_000)
-  session.tick()
+  session.tick(true)
   const later = encoder(session)
   assert.ok(!('refused' in later.seat))
 })
 
 test('a fight is warned of in the broadcast that it is about: not in the next, unless it goes on there', () => {
   const { session } = setUp(30_000)
-  const codes = () => session.tick()?.input.warnings.map(({ code }) => code)
+  const codes = () => session.tick(true)?.input.warnings.map(({ code }) => code)
   let newest = encoder(session)
   const takeOver = () => {
     newest = encoder(session)
@@ -185,7 +186,7 @@ test('a second encoder that sends nothing is cut after 30 s; one that sends and 
     if (ms < 20_000) second.send(frame, ms)
     if (ms === 45_000) assert.deepEqual(second.cuts, [])
     clock.advance(1_000)
-    session.tick()
+    session.tick(true)
   }
   assert.equal(second.cuts[0], 'publisher_idle')
   assert.deepEqual(first.cuts, [])

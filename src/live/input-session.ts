@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import type { OutputId } from '../model/id.ts'
 import { type InputState, inputTransitions, type OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
-import type { InputFigures, LastError, ToldFigures } from '../model/status.ts'
+import type { InputFigures, LastError, ToldFigures, Untold } from '../model/status.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { codecWarnings } from './codec-warning.ts'
 import { FeedHealth } from './feed-health.ts'
@@ -33,6 +33,7 @@ export type InputParts = OutputParts & {
   readonly previewBus?: Pick<Bus, 'serveStream'>
   readonly onInputChange: (input: LiveInput, state: InputState, returning: boolean) => void
   readonly onOutputChange: (input: LiveInput, output: Output, state: OutputState, lastError?: LastError) => void
+  readonly onOutputEnded: (untold: Untold) => void
   readonly lastErrorOf: (output: OutputId) => LastError | undefined
 }
 
@@ -164,7 +165,7 @@ export class InputSession {
   }
 
   /** Once a second. @param isWatched somebody looks at the outputs' figures. @returns the figures, or undefined when the input is not live. */
-  tick(isWatched = true): ToldFigures | undefined {
+  tick(isWatched: boolean): ToldFigures | undefined {
     const { clock } = this.#parts
     const now = clock.monotonicMs()
     for (const seated of [this.#publisher, this.#candidate]) {
@@ -380,6 +381,7 @@ export class InputSession {
     // One that still waits for its predecessor ends at once; whoever comes after it waits for that predecessor, too.
     const before = this.#leaving.get(id)
     const gone = Promise.all([before?.gone, session.stop(ending)]).then(() => {
+      this.#parts.onOutputEnded(session.untold())
       if (this.#leaving.get(id)?.gone === gone) this.#leaving.delete(id)
     })
     this.#leaving.set(id, { sessions: [...(before?.sessions ?? []), session], gone })

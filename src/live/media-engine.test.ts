@@ -46,6 +46,7 @@ function setUp() {
       inputChanged() {},
       outputChanged() {},
       figures: (figures) => told.push(figures),
+      outputEnded() {},
       find: async () => ({ at: 'nowhere' }),
       relayEnded() {},
       secondTold: () => reports++,

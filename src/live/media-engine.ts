@@ -4,7 +4,7 @@ import type { IngestErrorCode } from '../errors.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput } from '../model/live-input.ts'
-import type { LastError, ToldFigures } from '../model/status.ts'
+import type { LastError, ToldFigures, Untold } from '../model/status.ts'
 import { liveInputOfKey } from '../model/stream-key.ts'
 import type { Message } from '../rtmp/message.ts'
 import type { Secret } from '../secret.ts'
@@ -23,6 +23,7 @@ export interface EngineReports {
     lastError: LastError | undefined,
   ): void
   figures(figures: ToldFigures): void
+  outputEnded(untold: Untold): void
   /** An encoder has come with a key of an input that is not here. @param presentedKey not yet known to be the right one. */
   find(input: LiveInputId, presentedKey: string): Promise<Found>
   /** This engine's end of a relay is over: it does not look at the ring any more. */
@@ -75,7 +76,7 @@ export interface Seats {
   seat(candidateKeys: readonly Secret[], publisher: Publisher): Promise<PublisherSeat | SeatRefused>
 }
 
-export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'lastErrorOf'> & {
+export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'onOutputEnded' | 'lastErrorOf'> & {
   readonly reports: EngineReports
 }
 
@@ -211,6 +212,7 @@ export class MediaEngine implements Engine, Seats {
         if (lastError !== undefined) this.#lastErrors.set(output.uid, lastError)
         reports.outputChanged(input.accountId, input.uid, output.uid, state, lastError)
       },
+      onOutputEnded: (untold) => reports.outputEnded(untold),
       lastErrorOf: (output) => this.#lastErrors.get(output),
     }
   }

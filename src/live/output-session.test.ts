@@ -53,6 +53,7 @@ async function setUp(behaviour: Behaviour = {}) {
   let timestamp = 0
   send(0, '17000000000142001e')
   return {
+    clock,
     destination,
     send,
     session,
@@ -119,6 +120,25 @@ test('a destination that takes several tracks, and does not say so of ModEx, has
   assert.deepEqual(heard(second), ['17000000000142001e', '1701000000aaaa', '2701000000cccc'])
   assert.ok(!heard(first).includes(modEx))
   assert.equal(destination.connections.length, 2)
+})
+
+test('what it did after it was told is told when it has ended', { timeout }, async () => {
+  await using made = await setUp()
+  const { session, second, send, clock } = made
+  for (let seconds = 0; seconds < 3; seconds++) await second(25)
+  const { bytesSent, messagesSent } = session.health()
+  assert.deepEqual(session.untold(), { bytesSent: 0, dropped: { lag: 0, overtaken: 0, late: 0 } })
+  send(10_000, '1701000000aaaa')
+  const stopped = session.stop({ atEdge: true, withinMs: 5_000, state: 'idle' })
+  await waitFor('it to have stopped', () => {
+    clock.advance(1_000)
+    return session.state.name === 'idle'
+  })
+  await stopped
+  const { bytesSent: untold } = session.untold()
+  assert.ok(untold > 0)
+  assert.equal(session.health().messagesSent, messagesSent + 1)
+  assert.equal(session.health().bytesSent, bytesSent + untold)
 })
 
 test('more of the same is no news, a change of state is', { timeout }, async () => {

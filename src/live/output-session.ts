@@ -6,7 +6,7 @@ import { CodedError, type OutputErrorCode, outputErrorCodes } from '../errors.ts
 import type { Log } from '../log.ts'
 import { type OutputState, type OutputStateName, outputTransitions } from '../model/lifecycle.ts'
 import type { Output } from '../model/live-input.ts'
-import type { DropReason, LastError, OutputHealth } from '../model/status.ts'
+import type { DropReason, LastError, OutputHealth, Untold } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
 import { SaidByDestination } from '../rtmp/refusal.ts'
 import type { Broadcast, LogForm, Missed } from './broadcast.ts'
@@ -99,6 +99,8 @@ export class OutputSession {
   #mediaSinceMs = Number.NaN
   #connectedAt: string | undefined
 
+  /** As `health()` said it last. */
+  #told: Untold = { bytesSent: 0, dropped: { lag: 0, overtaken: 0, late: 0 } }
   // Of earlier connections of this session, so that figures go on.
   readonly #before = { bytesSent: 0, messagesSent: 0, droppedMessages: 0, droppedMs: 0 }
   readonly #droppedBefore = { lag: 0, overtaken: 0, late: 0 }
@@ -212,19 +214,39 @@ export class OutputSession {
     const warning = this.#pace.warning()
     this.hasNews = false
     this.#droppedBeforeTold = cursor?.droppedMessages ?? 0
+    const counts = this.#counts()
+    this.#told = counts
     return {
       bitrateKbps: sender === undefined ? 0 : this.#rate.kbps,
-      bytesSent: this.#before.bytesSent + (sender?.bytesSent ?? 0),
+      bytesSent: counts.bytesSent,
       messagesSent: this.#before.messagesSent + (cursor?.messagesSent ?? 0),
       droppedMessages: this.#before.droppedMessages + (cursor?.droppedMessages ?? 0),
       droppedMs: Math.round(this.#before.droppedMs + (cursor?.droppedMs ?? 0)),
-      dropped: added(this.#droppedBefore, cursor?.dropped),
+      dropped: counts.dropped,
       lagMs: Math.round(sender?.lagMs ?? 0),
       ...(this.#state.name === 'connected' && this.#connectedAt && { connectedAt: this.#connectedAt }),
       attempts: this.#attempts,
       reconnects: this.#reconnects,
       ...(this.#lastError && { lastError: this.#lastError }),
       ...(warning && { warning }),
+    }
+  }
+
+  /** What it has done since the last `health()`. */
+  untold(): Untold {
+    const { bytesSent, dropped } = this.#counts()
+    const of = (reason: DropReason) => dropped[reason] - this.#told.dropped[reason]
+    return {
+      bytesSent: bytesSent - this.#told.bytesSent,
+      dropped: { lag: of('lag'), overtaken: of('overtaken'), late: of('late') },
+    }
+  }
+
+  /** Of all its connections. */
+  #counts(): Untold {
+    return {
+      bytesSent: this.#before.bytesSent + (this.#sender?.bytesSent ?? 0),
+      dropped: added(this.#droppedBefore, this.#sender?.cursor.dropped),
     }
   }
 

@@ -127,6 +127,9 @@ export type OutputHealth = {
   readonly warning?: { readonly code: string; readonly message: string }
 }
 
+/** What an output has sent and left out since its figures were told. */
+export type Untold = Pick<OutputHealth, 'bytesSent' | 'dropped'>
+
 /** Subjects of the bus. State changes: `state.input.…` carries InputStateEvent, `state.output.…` OutputStateEvent. */
 export function figuresSubject(account: AccountId, input: LiveInputId): string {
   return `figures.${account}.${input}`
@@ -158,6 +161,8 @@ export const mediaSubjects = {
   relayed: 'media.relayed',
   /** A thread died, and another one took its place. */
   replaced: 'media.replaced',
+  /** An output has ended: Untold, what is in no figures any more. */
+  outputEnded: 'media.output_ended',
   /** Somebody looks: for some seconds all figures are to come once a second. */
   figuresWanted: 'media.figures_wanted',
 } as const

@@ -53,9 +53,9 @@ OutputSender.prototype.takeTurn = function (bytesMax, nowMs) {
 
 let isItsTick = false
 const tickOfInput = InputSession.prototype.tick
-InputSession.prototype.tick = function () {
+InputSession.prototype.tick = function (...told) {
   isItsTick = this.wish.uid === ticksToThrow.inputId
-  return tickOfInput.call(this)
+  return tickOfInput.apply(this, told)
 }
 
 const observe = OutputPace.prototype.observe
