@@ -6,7 +6,7 @@ import { messageTypes } from '../rtmp/message.ts'
 import { Broadcast } from './broadcast.ts'
 import { FeedHealth } from './feed-health.ts'
 import { OutputSender } from './output-sender.ts'
-import { noRests, Pump } from './pump.ts'
+import { noRests, Pump, type PumpTurn } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
 test('of the answers to pings of a peer that takes none, a hundred wait and no more', () => {
@@ -116,4 +116,60 @@ test('through a stream, which copies what it is given, half a turn goes at a tim
   assert.ok(Math.max(...writes) <= 32 * 1024, `${Math.max(...writes)} bytes`)
   assert.ok(writes.length < 10)
   sender.close()
+})
+
+test('what comes while a write is under way goes with its round, not when the write is out', async () => {
+  const clock = new ManualClock()
+  const pool = new SlabPool(4 * 1024 * 1024)
+  let queued = 0
+  const pump = new (class extends Pump {
+    override queue(turn: PumpTurn): void {
+      queued++
+      super.queue(turn)
+    }
+  })(clock, noRests)
+  const limits = { durationMsMax: 15_000, bytesMax: 1024 * 1024 }
+  const broadcast = new Broadcast(pool, limits, pump, new FeedHealth(clock, 12_000))
+  const writes: (() => void)[] = []
+  const sender = new OutputSender({
+    ...{ clock, pool, pump, broadcast, messageStreamId: 1, form: 'received', maxLagMs: 5_000, missed: undefined },
+    takesModEx: true,
+    stream: new Writable({
+      write: (_bytes, _encoding, done) => void writes.push(done),
+      writev: (_pieces, done) => void writes.push(done),
+    }) as unknown as Duplex,
+    onStarted() {},
+    onFailed(error) {
+      throw error
+    },
+    onRestart() {},
+  })
+  const turns = async () => {
+    for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
+  }
+  const feed = broadcast.feed()
+  const publish = (timestamp: number) => {
+    const body = Buffer.from('1701000000aaaa', 'hex')
+    feed.publish({ chunkStreamId: 4, type: messageTypes.video, timestamp, messageStreamId: 1, body })
+  }
+  publish(0)
+  await turns()
+  assert.equal(writes.length, 1)
+  queued = 0
+  // The event loop tells of both at once: a frame has come, and the one before is out.
+  publish(16)
+  writes[0]!()
+  await turns()
+  assert.equal(writes.length, 2)
+  assert.equal(queued, 0)
+  // The frame's round finds the write under way: this one goes as soon as it can.
+  publish(33)
+  await turns()
+  assert.equal(writes.length, 2)
+  writes[1]!()
+  await turns()
+  assert.equal(writes.length, 3)
+  assert.equal(queued, 1)
+  sender.close()
+  broadcast.close()
 })

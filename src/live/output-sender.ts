@@ -123,7 +123,8 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
   onAppended(): void {
     if (!this.#open) return
     if (this.#writing === 0) this.#parts.pump.offer(this)
-    else if (Number.isNaN(this.#behindSinceMs)) this.#behindSinceMs = this.#parts.clock.monotonicMs()
+    else if (Number.isNaN(this.#behindSinceMs) && !this.#cursor.atEdge)
+      this.#behindSinceMs = this.#parts.clock.monotonicMs()
   }
 
   onFormatChanged(change: FormatChange): void {
@@ -309,7 +310,9 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
     this.#pending.length = 0
     if (error) return
     this.#wrote(bytes, this.#parts.clock.monotonicMs())
-    if (this.#open && (!this.cursor.atEdge || this.#leaving !== undefined)) this.#parts.pump.queue(this)
+    // What has come since is offered with its round: whoever takes it before parts it from what the round waits for.
+    const isBehind = !this.cursor.atEdge && !Number.isNaN(this.#behindSinceMs)
+    if (this.#open && (isBehind || this.#leaving !== undefined)) this.#parts.pump.queue(this)
   }
 
   #wrote(bytes: number, nowMs: number): void {

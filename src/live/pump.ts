@@ -246,16 +246,17 @@ export class Pump {
     this.#outputs = 0
     this.#hasTime = true
     this.#isLoopAwaited = false
-    if (this.#isDue) {
+    const marked = this.#isDue ? this.#marked : undefined
+    if (marked !== undefined) {
       this.#isDue = false
-      const marked = this.#marked
       this.#marked = []
       this.#isFlushing = true
       for (const one of marked) alone(one)
       this.#isFlushing = false
-      this.#restMs = this.#restAfter(marked)
     }
     if (this.#live.length > 0) this.#live = this.#serve(this.#live)
+    // Those that had waited for their turn already are of this round, too.
+    if (marked !== undefined) this.#restMs = this.#restAfter(marked)
     if (this.#late.length > 0) this.#late = this.#serve(this.#late)
     if (this.#isBehind) this.#schedule()
   }
