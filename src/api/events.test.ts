@@ -208,6 +208,25 @@ test('whoever listens has the media threads tell all figures every second; witho
   assert.ok(asked >= 2, `asked ${asked} times`)
 })
 
+test('figures that were not told for some seconds are not shown, and the outputs are known when they are told again', async () => {
+  const clock = new ManualClock()
+  await using server = await startApi({ clock })
+  const { port } = await server.api.listen('127.0.0.1', 0)
+  const mine = 'a'.repeat(32)
+  const { outputs, ...only } = figures(mine)
+  tellFigures(server, figures(mine))
+  await new Promise(setImmediate)
+  clock.advance(12_000)
+  {
+    using totals = await listen(port)
+    assert.deepEqual((await totals.next('totals')).data['inputs'], [])
+  }
+  tellFigures(server, only as InputFigures)
+  await new Promise(setImmediate)
+  using named = await listen(port, `?inputs=${mine}`)
+  assert.deepEqual((await named.next('figures')).data['outputs'], outputs)
+})
+
 test('it takes a token of the account that may read', async () => {
   await using server = await listening()
   await assert.rejects(listen(server.port, '', { authorization: 'Bearer nobody' }), /403/)

@@ -3,7 +3,7 @@ import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { AccountId } from '../model/id.ts'
 import { completeFigures, type InputFigures, mediaSubjects } from '../model/status.ts'
-import { isFigures } from './figures.ts'
+import { isFigures, rememberedMs } from './figures.ts'
 
 /** Events of an account that can be told again to a listener that comes back: some minutes of a busy one. */
 const rememberedPerAccountMax = 1_000
@@ -37,6 +37,8 @@ type StateEvent = {
   readonly message: Plain
 }
 /** What is remembered of one account, the oldest first. Kept when it is empty: it says what cannot be told again. */
+type Arrived = { readonly figures: InputFigures; readonly atMs: number }
+
 type Remembered = {
   readonly events: StateEvent[]
   /** The sequence of the newest event that was let go; 0: none was. */
@@ -71,7 +73,7 @@ export class EventStreams {
   readonly #remembered = new Map<string, Remembered>()
   #rememberedCount = 0
   readonly #listeners = new Set<Listener>()
-  readonly #figures = new Map<string, { figures: InputFigures; atMs: number }>()
+  readonly #figures = new Map<string, Arrived>()
   readonly #stops: Unsubscribe[]
   #sequence = 0
   #isClosed = false
@@ -195,7 +197,7 @@ export class EventStreams {
 
   #forgetOldFigures(): void {
     const now = this.#clock.monotonicMs()
-    for (const [id, { atMs }] of this.#figures) if (now - atMs > freshMs) this.#figures.delete(id)
+    for (const [id, { atMs }] of this.#figures) if (now - atMs > rememberedMs) this.#figures.delete(id)
   }
 
   #tellFigures(listener: Listener, figures: Figures): void {
@@ -231,26 +233,29 @@ export class EventStreams {
 
 /** The figures of one moment as they are written: made once, however many listen. */
 class Figures {
-  readonly #latest: ReadonlyMap<string, { readonly figures: InputFigures }>
+  readonly #latest: ReadonlyMap<string, Arrived>
   readonly #clock: Clock
+  readonly #freshSinceMs: number
   readonly #texts = new Map<string, string>()
 
-  constructor(latest: ReadonlyMap<string, { readonly figures: InputFigures }>, clock: Clock) {
+  constructor(latest: ReadonlyMap<string, Arrived>, clock: Clock) {
     this.#latest = latest
     this.#clock = clock
+    this.#freshSinceMs = clock.monotonicMs() - freshMs
   }
 
   ofInput(accountId: AccountId, input: string): string | undefined {
-    const figures = this.#latest.get(input)?.figures
-    if (figures?.accountId !== accountId) return undefined
+    const latest = this.#latest.get(input)
+    if (latest?.figures.accountId !== accountId || latest.atMs < this.#freshSinceMs) return undefined
+    const { figures } = latest
     return this.#once(input, () => `event: figures\ndata: ${JSON.stringify(figures)}\n\n`)
   }
 
   totalsOf(accountId: AccountId): string {
     return this.#once(accountId, () => {
       const inputs: object[] = []
-      for (const { figures } of this.#latest.values())
-        if (figures.accountId === accountId) inputs.push(totalOf(figures))
+      for (const { figures, atMs } of this.#latest.values())
+        if (figures.accountId === accountId && atMs >= this.#freshSinceMs) inputs.push(totalOf(figures))
       const at = new Date(this.#clock.now()).toISOString()
       return `event: totals\ndata: ${JSON.stringify({ at, inputs })}\n\n`
     })

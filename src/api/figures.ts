@@ -13,6 +13,12 @@ import {
 /** Figures come once a second; these many are missing before they no longer count as what is going on now. */
 const freshMs = 5_000
 
+/**
+ * They are remembered for longer: outputs are not told with all figures, and are known from those before, also when this thread or a media
+ * thread has stood still; nor must a stall count everything once more.
+ */
+export const rememberedMs = 60_000
+
 /** Whoever asks is told of outputs once a second for some seconds; the question need not be repeated sooner. */
 const wantedEveryMs = 1_000
 
@@ -63,9 +69,9 @@ export class LatestFigures {
     const { inputId } = message
     const figures = completeFigures(message, this.#latest.get(inputId)?.figures)
     if (this.#isInput(inputId)) this.#latest.set(inputId, { figures, arrivedAt: now })
-    if (now - this.#sweptAt < freshMs) return
+    if (now - this.#sweptAt < rememberedMs) return
     this.#sweptAt = now
-    for (const [uid, { arrivedAt }] of this.#latest) if (now - arrivedAt > freshMs) this.#latest.delete(uid)
+    for (const [uid, { arrivedAt }] of this.#latest) if (now - arrivedAt > rememberedMs) this.#latest.delete(uid)
   }
 }
 

@@ -13,12 +13,10 @@ import {
   type ToldFigures,
   type Untold,
 } from '../model/status.ts'
-import { isFigures } from './figures.ts'
+import { isFigures, rememberedMs } from './figures.ts'
 
 /** Broadcasts whose figures have not come for so long do not count as going on. They come once a second. */
 const freshMs = 5_000
-/** What they have counted is remembered for longer: a stall of the loop must not count everything once more. */
-const rememberedMs = 60_000
 /** Anybody may ask for the figures, as often as they like, and making them takes milliseconds of a thread that may carry media. */
 const textKeptMs = 1_000
 const requestBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5]
@@ -144,7 +142,7 @@ export class Metrics {
     )
     const busy = ofThread(
       'busy_ratio',
-      'Part of the last second in which a media thread was at work, its rests left out.',
+      'Part of the time since the thread last reported in which it was at work, its rests left out.',
     )
     if (webhooks !== undefined)
       new Counter({

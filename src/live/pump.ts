@@ -151,6 +151,7 @@ export class Pump {
   #rest(durationMs: number): boolean {
     if (this.#isBehind || this.#isAwaited()) return false
     Atomics.wait(bed, 0, 0, durationMs)
+    this.#wokeMs = this.#clock.monotonicMs()
     this.restedMs += durationMs
     if (this.#roundIsSet) this.#markedAtMs += durationMs
     this.#hasRested = true
@@ -207,8 +208,7 @@ export class Pump {
     this.#beatEndsMs = endsMs
     const durationMs = endsMs - nowMs
     const isLong = durationMs > Math.max(foretoldRestMsMax, longestRests * this.#restMs)
-    if (durationMs <= 0 || isLong || forecast.isLook || this.#isLoopAwaited || !this.#rest(durationMs)) return
-    this.#wokeMs = this.#clock.monotonicMs()
+    if (durationMs > 0 && !isLong && !forecast.isLook && !this.#isLoopAwaited) this.#rest(durationMs)
   }
 
   get #isBehind(): boolean {
