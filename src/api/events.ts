@@ -2,8 +2,8 @@ import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Bus, Plain, Unsubscribe } from '../bus/bus.ts'
 import type { Cancel, Clock } from '../clock.ts'
 import type { AccountId } from '../model/id.ts'
-import { completeFigures, type InputFigures, mediaSubjects } from '../model/status.ts'
-import { isFigures, rememberedMs } from './figures.ts'
+import { completeFigures, type InputFigures, type InputStateEvent, mediaSubjects } from '../model/status.ts'
+import { isFigures, isOver, rememberedMs } from './figures.ts'
 
 /** Events of an account that can be told again to a listener that comes back: some minutes of a busy one. */
 const rememberedPerAccountMax = 1_000
@@ -30,6 +30,8 @@ const streamHeaders: OutgoingHttpHeaders = {
   'x-accel-buffering': 'no',
 }
 
+type Arrived = { readonly figures: InputFigures; readonly atMs: number }
+
 type StateEvent = {
   readonly sequence: number
   readonly atMs: number
@@ -37,8 +39,6 @@ type StateEvent = {
   readonly message: Plain
 }
 /** What is remembered of one account, the oldest first. Kept when it is empty: it says what cannot be told again. */
-type Arrived = { readonly figures: InputFigures; readonly atMs: number }
-
 type Remembered = {
   readonly events: StateEvent[]
   /** The sequence of the newest event that was let go; 0: none was. */
@@ -85,7 +85,11 @@ export class EventStreams {
     this.#clock = clock
     this.#run = run
     this.#stops = [
-      bus.subscribe('state.input.>', (message) => this.#happened('input.status', message)),
+      bus.subscribe('state.input.>', (message) => {
+        const event = message as unknown as InputStateEvent
+        if (isOver(event)) this.#figures.delete(event.inputId)
+        this.#happened('input.status', message)
+      }),
       bus.subscribe('state.output.>', (message) => this.#happened('output.status', message)),
       bus.subscribe('figures.>', (message) => {
         if (!isFigures(message)) return

@@ -5,6 +5,7 @@ import {
   completeFigures,
   type InputFigures,
   type InputHealth,
+  type InputStateEvent,
   mediaSubjects,
   type OutputHealth,
   type ToldFigures,
@@ -28,7 +29,7 @@ export class LatestFigures {
   readonly #bus: Bus
   readonly #isInput: (uid: LiveInputId) => boolean
   readonly #latest = new Map<LiveInputId, { readonly figures: InputFigures; readonly arrivedAt: number }>()
-  readonly #unsubscribe: Unsubscribe
+  readonly #stops: readonly Unsubscribe[]
   #sweptAt: number
   #wantedAt = Number.NEGATIVE_INFINITY
 
@@ -38,7 +39,13 @@ export class LatestFigures {
     this.#bus = options.bus
     this.#isInput = options.isInput
     this.#sweptAt = options.clock.monotonicMs()
-    this.#unsubscribe = options.bus.subscribe('figures.>', (message) => this.#remember(message))
+    this.#stops = [
+      options.bus.subscribe('figures.>', (message) => this.#remember(message)),
+      options.bus.subscribe('state.input.>', (message) => {
+        const event = message as unknown as InputStateEvent
+        if (isOver(event)) this.#latest.delete(event.inputId)
+      }),
+    ]
   }
 
   ofInput(uid: LiveInputId): InputHealth | undefined {
@@ -55,7 +62,7 @@ export class LatestFigures {
   }
 
   close(): void {
-    this.#unsubscribe()
+    for (const stop of this.#stops) stop()
   }
 
   #fresh(uid: LiveInputId): InputFigures | undefined {
@@ -80,6 +87,11 @@ export function isFigures(message: unknown): message is ToldFigures {
   if (typeof message !== 'object' || message === null) return false
   const { inputId, input, outputs } = message as Partial<ToldFigures>
   return typeof inputId === 'string' && isObject(input) && (outputs === undefined || isObject(outputs))
+}
+
+/** Its broadcast has ended: figures of it are of the past. */
+export function isOver({ status }: InputStateEvent): boolean {
+  return status.current.state === 'disconnected'
 }
 
 function isObject(value: unknown): boolean {

@@ -4,12 +4,12 @@ import { test } from 'node:test'
 import { type ApiFixture, account, inputsPath, ManualClock, startApi, token } from '../../test/support/api-fixture.ts'
 import type { LiveInputId, OutputId } from '../model/id.ts'
 import {
+  type Carried,
   figuresSubject,
   inputStateSubject,
   mediaSubjects,
   outputStateSubject,
   type ToldFigures,
-  type Untold,
 } from '../model/status.ts'
 
 const inputId = 'a'.repeat(32) as LiveInputId
@@ -27,6 +27,11 @@ async function scrape(server: ApiFixture): Promise<string> {
 function seriesOf(text: string, series: string): number | undefined {
   const line = text.split('\n').find((each) => each.startsWith(`stream_connect_${series} `))
   return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ') + 1))
+}
+
+function carry(server: ApiFixture, bytesReceived: number, bytesSent: number, lag: number): void {
+  const carried: Carried = { bytesReceived, bytesSent, dropped: { lag, overtaken: 0, late: 0 } }
+  server.bus.publish(mediaSubjects.carried, carried)
 }
 
 /** @param bytesSent undefined: the output is not told. */
@@ -55,11 +60,13 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   const clock = new ManualClock()
   await using server = await startApi({ clock })
   tell(server, 1_000, 900)
-  tell(server, 3_000, 2_800, 5)
+  tell(server, 3_000, 2_800)
+  carry(server, 1_000, 900, 2)
+  carry(server, 2_000, 1_900, 3)
   let text = await scrape(server)
   assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_000)
   assert.equal(seriesOf(text, 'egress_bytes_total'), 2_800)
-  for (const [reason, count] of Object.entries({ lag: 5, overtaken: 1, late: 0 }))
+  for (const [reason, count] of Object.entries({ lag: 5, overtaken: 0, late: 0 }))
     assert.equal(seriesOf(text, `output_dropped_messages_total{reason="${reason}"}`), count)
   assert.equal(seriesOf(text, 'live_inputs'), 1)
   assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 2_500)
@@ -70,23 +77,32 @@ test('what a broadcast counts is added up, across broadcasts and across a stall'
   text = await scrape(server)
   assert.equal(seriesOf(text, 'live_inputs'), 0)
   assert.equal(seriesOf(text, 'ingest_kilobits_per_second'), 0)
-  tell(server, 3_500, 3_000, 5)
-  clock.advance(1_000)
-  assert.equal(seriesOf(await scrape(server), 'ingest_bytes_total'), 3_500)
-  // A new broadcast counts from 0.
-  tell(server, 200, 100)
+  // Whether outputs or broadcasts come, go or are others: what was carried says nothing of it.
+  carry(server, 500, 200, 0)
   clock.advance(1_000)
   text = await scrape(server)
-  assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_700)
-  assert.equal(seriesOf(text, 'egress_bytes_total'), 3_100)
-  // What an output did after it was told last, it tells as it ends.
-  const untold: Untold = { bytesSent: 40, dropped: { lag: 2, overtaken: 0, late: 3 } }
-  server.bus.publish(mediaSubjects.outputEnded, untold as never)
+  assert.equal(seriesOf(text, 'ingest_bytes_total'), 3_500)
+  assert.equal(seriesOf(text, 'egress_bytes_total'), 3_000)
+})
+
+test('what is over is not shown any more', async () => {
+  const clock = new ManualClock()
+  await using server = await startApi({ clock })
+  tell(server, 1_000, 900)
+  assert.equal(seriesOf(await scrape(server), 'live_inputs'), 1)
+  const current = {
+    ingestProtocol: 'rtmp',
+    state: 'disconnected',
+    reason: 'client_disconnect',
+    statusEnteredAt: '2026-01-02T03:04:05.678Z',
+  }
+  const event = { accountId: account, inputId, status: { current, history: [] } }
+  server.bus.publish(inputStateSubject(account, inputId), event)
   clock.advance(1_000)
-  text = await scrape(server)
-  assert.equal(seriesOf(text, 'egress_bytes_total'), 3_140)
-  for (const [reason, count] of Object.entries({ lag: 9, overtaken: 1, late: 3 }))
-    assert.equal(seriesOf(text, `output_dropped_messages_total{reason="${reason}"}`), count)
+  const text = await scrape(server)
+  for (const figure of ['live_inputs', 'ingest_kilobits_per_second', 'egress_kilobits_per_second'])
+    assert.equal(seriesOf(text, figure), 0)
+  assert.ok(!text.includes('live_outputs{'))
 })
 
 test('outputs that are not told every second count as what they were, and are made up for when they are told', async () => {
@@ -98,15 +114,12 @@ test('outputs that are not told every second count as what they were, and are ma
     clock.advance(1_000)
     tell(server, 1_000 + second, undefined)
     const text = await scrape(server)
-    assert.equal(seriesOf(text, 'ingest_bytes_total'), 1_000 + second)
-    assert.equal(seriesOf(text, 'egress_bytes_total'), 900)
     assert.equal(seriesOf(text, 'egress_kilobits_per_second'), 2_000)
     assert.equal(seriesOf(text, 'output_lag_milliseconds_count'), 1)
   }
   clock.advance(1_000)
   tell(server, 1_005, 1_900)
   const text = await scrape(server)
-  assert.equal(seriesOf(text, 'egress_bytes_total'), 1_900)
   assert.equal(seriesOf(text, 'output_lag_milliseconds_count'), 6, 'one for each second')
 })
 
@@ -152,7 +165,7 @@ test('states are counted with their reasons', async () => {
   assert.equal(seriesOf(text, 'output_state_changes_total{state="reconnecting",reason="connection_reset"}'), 1)
   assert.equal(seriesOf(text, 'output_reconnects_total{reason="connection_reset"}'), 1)
   for (const reason of ['publish_denied', 'connect_timeout'])
-    assert.equal(seriesOf(text, `output_reconnects_total{reason="${reason}"}`), undefined, 'it was not live before')
+    assert.equal(seriesOf(text, `output_reconnects_total{reason="${reason}"}`), 0, 'it was not live before')
   assert.equal(seriesOf(text, 'live_outputs{state="reconnecting"}'), 1)
   assert.equal(seriesOf(text, 'live_outputs{state="connected"}'), undefined)
 })

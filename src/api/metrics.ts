@@ -1,8 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
+import { outputErrorCodes } from '../errors.ts'
 import {
+  type Carried,
   completeFigures,
-  type DropReason,
   dropReasons,
   type InputFigures,
   type InputStateEvent,
@@ -11,9 +12,8 @@ import {
   type OutputStateEvent,
   type ThreadFigures,
   type ToldFigures,
-  type Untold,
 } from '../model/status.ts'
-import { isFigures, rememberedMs } from './figures.ts'
+import { isFigures, isOver, rememberedMs } from './figures.ts'
 
 /** Broadcasts whose figures have not come for so long do not count as going on. They come once a second. */
 const freshMs = 5_000
@@ -89,6 +89,8 @@ export class Metrics {
       'output_reconnects_total',
       'Connections of outputs that had been live and were lost, by the code of the error.',
     )
+    // A series that begins with its first event has no increase then.
+    for (const reason of Object.keys(outputErrorCodes)) this.#reconnects.inc({ reason }, 0)
     const changes = (of: string, help: string) =>
       new Counter({
         name: `stream_connect_${of}_state_changes_total`,
@@ -119,11 +121,13 @@ export class Metrics {
       registers,
       collect: this.#countStates(),
     })
-    this.#gauge('ingest_kilobits_per_second', 'What encoders send now.', () =>
+    this.#gauge('ingest_kilobits_per_second', 'What encoders send: the mean of the last five seconds.', () =>
       this.#sum((one) => one.input.bitrateKbps),
     )
-    this.#gauge('egress_kilobits_per_second', 'What destinations get now.', () =>
-      this.#sum((one) => outputsOf(one).reduce((total, output) => total + output.bitrateKbps, 0)),
+    this.#gauge(
+      'egress_kilobits_per_second',
+      'What the kernel took for destinations in one second, one of the last five where nobody looks at the outputs (the dashboard, the events, the live input in the API).',
+      () => this.#sum((one) => outputsOf(one).reduce((total, output) => total + output.bitrateKbps, 0)),
     )
     const relayed = counter(
       'relayed_publishers_total',
@@ -168,10 +172,12 @@ export class Metrics {
       bus.subscribe('figures.>', (message) => {
         if (isFigures(message)) this.#count(message)
       }),
-      bus.subscribe(mediaSubjects.outputEnded, (message) => this.#countSent(message as unknown as Untold)),
+      bus.subscribe(mediaSubjects.carried, (message) => this.#countCarried(message as unknown as Carried)),
       bus.subscribe('state.input.>', (message) => {
-        const { state, reason } = (message as unknown as InputStateEvent).status.current
+        const event = message as unknown as InputStateEvent
+        const { state, reason } = event.status.current
         this.#inputChanges.inc({ state, reason })
+        if (isOver(event)) this.#seen.delete(event.inputId)
       }),
       bus.subscribe('state.output.>', (message) => {
         const { outputId, status } = message as unknown as OutputStateEvent
@@ -244,7 +250,6 @@ export class Metrics {
     const now = this.#nowMs()
     const outputsAtMs = told.outputs === undefined ? (seen?.outputsAtMs ?? now) : now
     this.#seen.set(told.inputId, { figures: completeFigures(told, before), atMs: now, outputsAtMs })
-    this.#ingressBytes.inc(growth(told.input.bytesReceived, before?.input.bytesReceived))
     // Where they were not told every second, there was nothing to tell: they were hardly behind, as they are now if that is no news.
     const seconds = Math.min(
       Math.max(1, Math.round((now - (seen?.outputsAtMs ?? now)) / 1000)),
@@ -252,18 +257,14 @@ export class Metrics {
     )
     for (const [id, output] of Object.entries(told.outputs ?? {})) {
       const earlier = before?.outputs[id]
-      const dropped = (reason: DropReason) => growth(output.dropped[reason], earlier?.dropped[reason])
-      this.#countSent({
-        bytesSent: growth(output.bytesSent, earlier?.bytesSent),
-        dropped: { lag: dropped('lag'), overtaken: dropped('overtaken'), late: dropped('late') },
-      })
       const isNews = earlier === undefined || output.lagMs >= newsLagMs
       for (let second = 0; second < (isNews ? 1 : seconds); second++) this.#lag.observe(output.lagMs)
     }
     this.#sweep()
   }
 
-  #countSent({ bytesSent, dropped }: Untold): void {
+  #countCarried({ bytesReceived, bytesSent, dropped }: Carried): void {
+    this.#ingressBytes.inc(bytesReceived)
     this.#egressBytes.inc(bytesSent)
     for (const reason of dropReasons) if (dropped[reason] > 0) this.#dropped.inc({ reason }, dropped[reason])
   }
@@ -291,9 +292,4 @@ export class Metrics {
 
 function outputsOf(figures: InputFigures): OutputHealth[] {
   return Object.values(figures.outputs)
-}
-
-/** A count that is smaller than before belongs to a new broadcast. */
-function growth(now: number, before: number | undefined): number {
-  return before === undefined || now < before ? now : now - before
 }

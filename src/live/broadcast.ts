@@ -333,7 +333,15 @@ export class Broadcast implements Marked {
     this.forecast.roundBegins()
     this.#offer(this.#received.sharedCursor)
     if (this.#plain !== undefined) this.#offer(this.#plain.sharedCursor)
-    for (const listener of this.#called) listener.onAppended()
+    for (const listener of this.#called)
+      try {
+        listener.onAppended()
+      } catch (error) {
+        // The others rely on this call, and shall not wait for the next message.
+        setImmediate(() => {
+          throw error
+        })
+      }
   }
 
   #offer(cursor: SharedCursor): void {

@@ -128,6 +128,10 @@ export class FeedHealth {
     this.#isSilent = true
   }
 
+  get bytesReceived(): number {
+    return this.#bytesReceived + this.#bytes
+  }
+
   /** 0 until a second has been measured. */
   get bitrateKbps(): number {
     const wallMs = this.#sum('wallMs')
@@ -140,7 +144,7 @@ export class FeedHealth {
     const { ratio } = this.#pace
     return {
       bitrateKbps,
-      bytesReceived: this.#bytesReceived + this.#bytes,
+      bytesReceived: this.bytesReceived,
       connectedAt: this.#connectedAt,
       ...(this.#videoCodec !== '' && { video: this.#videoHealth() }),
       ...(this.#audioCodec !== '' && { audio: { codec: this.#audioCodec, ...known(this.#audio) } }),

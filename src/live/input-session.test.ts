@@ -8,6 +8,7 @@ import { newAccountId, newLiveInputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
 import { newStreamKey } from '../model/stream-key.ts'
 import { messageTypes } from '../rtmp/message.ts'
+import { CarriedCounter } from './carried-counter.ts'
 import { InputSession, type Seat } from './input-session.ts'
 import { noRests, Pump } from './pump.ts'
 import { relayIdOf } from './relay-path.ts'
@@ -45,7 +46,7 @@ function setUp(windowMs: number) {
     maxBitrateKbps: 12_000,
     onInputChange: (_input, state, returning) => states.push(returning ? `${state.name} again` : state.name),
     onOutputChange() {},
-    onOutputEnded() {},
+    carried: new CarriedCounter(),
     lastErrorOf: () => undefined,
   })
   return { clock, session, states }

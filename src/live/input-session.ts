@@ -5,7 +5,7 @@ import type { Log } from '../log.ts'
 import type { OutputId } from '../model/id.ts'
 import { type InputState, inputTransitions, type OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
-import type { InputFigures, LastError, ToldFigures, Untold } from '../model/status.ts'
+import type { InputFigures, LastError, ToldFigures } from '../model/status.ts'
 import { Broadcast, type PublisherFeed } from './broadcast.ts'
 import { codecWarnings } from './codec-warning.ts'
 import { FeedHealth } from './feed-health.ts'
@@ -33,7 +33,6 @@ export type InputParts = OutputParts & {
   readonly previewBus?: Pick<Bus, 'serveStream'>
   readonly onInputChange: (input: LiveInput, state: InputState, returning: boolean) => void
   readonly onOutputChange: (input: LiveInput, output: Output, state: OutputState, lastError?: LastError) => void
-  readonly onOutputEnded: (untold: Untold) => void
   readonly lastErrorOf: (output: OutputId) => LastError | undefined
 }
 
@@ -83,6 +82,8 @@ export class InputSession {
   readonly #outputs = new Map<OutputId, OutputSession>()
   /** Outputs on their way out, all of each that have not gone; a successor of the same output waits for them. */
   readonly #leaving = new Map<OutputId, { readonly sessions: readonly OutputSession[]; readonly gone: Promise<void> }>()
+  /** Bytes of this broadcast that are in `carried` already. */
+  #receivedCounted = 0
   #outputsToldMs = Number.NEGATIVE_INFINITY
   /** Other ones than when they were told. */
   #areOutputsOthers = false
@@ -185,6 +186,7 @@ export class InputSession {
     if (this.#broadcast === undefined || this.#health === undefined) return undefined
     for (const output of this.#outputs.values()) output.tick(now)
     this.#health.tick(now)
+    this.#countReceived(this.#health)
     return {
       accountId: this.#wish.accountId,
       inputId: this.#wish.uid,
@@ -195,6 +197,11 @@ export class InputSession {
       ]),
       ...((isWatched || this.#haveOutputsNews(now)) && { outputs: this.#tellOutputs(now) }),
     }
+  }
+
+  #countReceived({ bytesReceived }: FeedHealth): void {
+    this.#parts.carried.bytesReceived += bytesReceived - this.#receivedCounted
+    this.#receivedCounted = bytesReceived
   }
 
   #haveOutputsNews(nowMs: number): boolean {
@@ -212,6 +219,7 @@ export class InputSession {
   #open(): Broadcast {
     const { pool, logLimits, pump } = this.#parts
     this.#health = new FeedHealth(this.#parts.clock, this.#parts.maxBitrateKbps)
+    this.#receivedCounted = 0
     const broadcast = new Broadcast(pool, logLimits, pump, this.#health)
     const { previewBus } = this.#parts
     if (previewBus !== undefined) this.#stopPreviews = servePreviews(previewBus, this.#wish.uid, broadcast)
@@ -316,6 +324,7 @@ export class InputSession {
     this.#letPictureGo()
     const broadcast = this.#broadcast
     if (broadcast === undefined) return
+    if (this.#health !== undefined) this.#countReceived(this.#health)
     this.#broadcast = undefined
     this.#health = undefined
     // They are of this broadcast: who fights for the next one is warned of anew.
@@ -381,7 +390,6 @@ export class InputSession {
     // One that still waits for its predecessor ends at once; whoever comes after it waits for that predecessor, too.
     const before = this.#leaving.get(id)
     const gone = Promise.all([before?.gone, session.stop(ending)]).then(() => {
-      this.#parts.onOutputEnded(session.untold())
       if (this.#leaving.get(id)?.gone === gone) this.#leaving.delete(id)
     })
     this.#leaving.set(id, { sessions: [...(before?.sessions ?? []), session], gone })

@@ -5,7 +5,7 @@ import { AddressPolicy } from '../destination/address-policy.ts'
 import { createLog } from '../log.ts'
 import { newAccountId, newLiveInputId, newOutputId } from '../model/id.ts'
 import type { LiveInput } from '../model/live-input.ts'
-import type { ToldFigures } from '../model/status.ts'
+import type { Carried, ToldFigures } from '../model/status.ts'
 import { newStreamKey } from '../model/stream-key.ts'
 import { messageTypes } from '../rtmp/message.ts'
 import { Secret } from '../secret.ts'
@@ -29,6 +29,7 @@ function setUp() {
     outputs: [],
   }
   const told: ToldFigures[] = []
+  const carried: Carried[] = []
   let reports = 0
   const engine = new MediaEngine({
     clock,
@@ -46,7 +47,7 @@ function setUp() {
       inputChanged() {},
       outputChanged() {},
       figures: (figures) => told.push(figures),
-      outputEnded() {},
+      carried: (one) => carried.push(one),
       find: async () => ({ at: 'nowhere' }),
       relayEnded() {},
       secondTold: () => reports++,
@@ -69,7 +70,7 @@ function setUp() {
     seat.publish({ chunkStreamId: 4, type: messageTypes.video, timestamp: 0, messageStreamId: 1, body: key })
     return seat
   }
-  return { engine, wish, second, reportsIn, publish, [Symbol.dispose]: () => engine.close() }
+  return { engine, wish, carried, second, reportsIn, publish, [Symbol.dispose]: () => engine.close() }
 }
 
 test('outputs that do what they have been doing are told every five seconds, and every second while somebody looks', async () => {
@@ -105,6 +106,24 @@ test('outputs that are new, of which something has happened, or that are gone, a
   assert.ok(stage.second()[0]!.outputs?.[output.uid]?.lastError)
   stage.engine.update(stage.wish)
   assert.deepEqual(stage.second()[0]!.outputs, {})
+})
+
+test('what has come is told once, also when the broadcast ends before its second', async () => {
+  using stage = setUp()
+  const seat = await stage.publish()
+  stage.second()
+  assert.deepEqual(
+    stage.carried.splice(0).map(({ bytesReceived }) => bytesReceived),
+    [key.length],
+  )
+  stage.second()
+  assert.deepEqual(stage.carried, [])
+  seat.leave('goodbye')
+  for (let broadcast = 0; broadcast < 2; broadcast++) (await stage.publish()).leave('goodbye')
+  stage.second()
+  assert.deepEqual(stage.carried, [
+    { bytesReceived: 2 * key.length, bytesSent: 0, dropped: { lag: 0, overtaken: 0, late: 0 } },
+  ])
 })
 
 test('a thread that carries nothing reports every ten seconds, and one that does every second', async () => {

@@ -4,10 +4,11 @@ import type { IngestErrorCode } from '../errors.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput } from '../model/live-input.ts'
-import type { LastError, ToldFigures, Untold } from '../model/status.ts'
+import type { Carried, LastError, ToldFigures } from '../model/status.ts'
 import { liveInputOfKey } from '../model/stream-key.ts'
 import type { Message } from '../rtmp/message.ts'
 import type { Secret } from '../secret.ts'
+import { CarriedCounter } from './carried-counter.ts'
 import { type InputParts, InputSession, type Publisher } from './input-session.ts'
 import { answerRelay, askOverRelay } from './relay.ts'
 import type { HowLeft } from './relay-ring.ts'
@@ -23,7 +24,7 @@ export interface EngineReports {
     lastError: LastError | undefined,
   ): void
   figures(figures: ToldFigures): void
-  outputEnded(untold: Untold): void
+  carried(carried: Carried): void
   /** An encoder has come with a key of an input that is not here. @param presentedKey not yet known to be the right one. */
   find(input: LiveInputId, presentedKey: string): Promise<Found>
   /** This engine's end of a relay is over: it does not look at the ring any more. */
@@ -76,7 +77,7 @@ export interface Seats {
   seat(candidateKeys: readonly Secret[], publisher: Publisher): Promise<PublisherSeat | SeatRefused>
 }
 
-export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'onOutputEnded' | 'lastErrorOf'> & {
+export type EngineParts = Omit<InputParts, 'onInputChange' | 'onOutputChange' | 'carried' | 'lastErrorOf'> & {
   readonly reports: EngineReports
 }
 
@@ -97,6 +98,7 @@ export class MediaEngine implements Engine, Seats {
   #cancelTick: Cancel
   #watchedUntilMs = Number.NEGATIVE_INFINITY
   #idleTicks = 0
+  readonly #carried = new CarriedCounter()
 
   constructor(parts: EngineParts) {
     this.#parts = parts
@@ -212,7 +214,7 @@ export class MediaEngine implements Engine, Seats {
         if (lastError !== undefined) this.#lastErrors.set(output.uid, lastError)
         reports.outputChanged(input.accountId, input.uid, output.uid, state, lastError)
       },
-      onOutputEnded: (untold) => reports.outputEnded(untold),
+      carried: this.#carried,
       lastErrorOf: (output) => this.#lastErrors.get(output),
     }
   }
@@ -246,6 +248,8 @@ export class MediaEngine implements Engine, Seats {
         )
       }
     }
+    const carried = this.#carried.take()
+    if (carried !== undefined) this.#parts.reports.carried(carried)
     // The first idle second is told at once, or the busy one before it would stand for ten.
     if (!isIdle) this.#idleTicks = 0
     if (!isIdle || this.#idleTicks++ % idleTicksPerReport === 0) this.#parts.reports.secondTold?.()

@@ -6,10 +6,11 @@ import { CodedError, type OutputErrorCode, outputErrorCodes } from '../errors.ts
 import type { Log } from '../log.ts'
 import { type OutputState, type OutputStateName, outputTransitions } from '../model/lifecycle.ts'
 import type { Output } from '../model/live-input.ts'
-import type { DropReason, LastError, OutputHealth, Untold } from '../model/status.ts'
+import { type DropReason, dropReasons, type LastError, type OutputHealth } from '../model/status.ts'
 import { capsExMasks, type EnhancedCapabilities, fourCcMasks } from '../rtmp/enhanced-capabilities.ts'
 import { SaidByDestination } from '../rtmp/refusal.ts'
 import type { Broadcast, LogForm, Missed } from './broadcast.ts'
+import type { CarriedCounter } from './carried-counter.ts'
 import { connectOutput, type OutputConnection } from './output-connection.ts'
 import { OutputPace } from './output-pace.ts'
 import { OutputSender } from './output-sender.ts'
@@ -27,6 +28,7 @@ export type OutputParts = {
   readonly maxLagMs: number
   readonly random: () => number
   readonly log: Log
+  readonly carried: CarriedCounter
 }
 
 /** After Publish.Start, media must have been taken for so long before an output is called connected. */
@@ -46,6 +48,10 @@ const earlyResetsMax = 5
 /** A removed output is gone within a second: so long for what is pending, and so long for the peer's own close. */
 const goodbyeMs = 500
 const peerCloseMs = 400
+/** At the end of a broadcast the kernels may hold seconds for a destination that is so far behind: it has the rest of its time to read them. */
+const behindMs = 1_000
+/** What was sent in less time is no rate: at the start it is what the destination is given at once. */
+const rateMinMs = 500
 
 /** How an output ends: `now` after the message under way, `atEdge` when all of the broadcast is out (at most so long). */
 export type Ending = { readonly atEdge: boolean; readonly withinMs: number; readonly state: 'idle' | 'disabled' }
@@ -99,8 +105,8 @@ export class OutputSession {
   #mediaSinceMs = Number.NaN
   #connectedAt: string | undefined
 
-  /** As `health()` said it last. */
-  #told: Untold = { bytesSent: 0, dropped: { lag: 0, overtaken: 0, late: 0 } }
+  /** What is in `carried` already. */
+  #counted = { bytesSent: 0, droppedMessages: 0, dropped: { lag: 0, overtaken: 0, late: 0 } }
   // Of earlier connections of this session, so that figures go on.
   readonly #before = { bytesSent: 0, messagesSent: 0, droppedMessages: 0, droppedMs: 0 }
   readonly #droppedBefore = { lag: 0, overtaken: 0, late: 0 }
@@ -169,6 +175,7 @@ export class OutputSession {
   /** Once a second: what only time can show. Never throws. */
   tick(nowMs: number): void {
     try {
+      this.#count()
       this.#observe(nowMs)
     } catch (error) {
       this.#connection?.fail(this.#mistake(error))
@@ -180,11 +187,11 @@ export class OutputSession {
     const connection = this.#connection
     if (sender === undefined || connection === undefined) return
     const bytes = this.#before.bytesSent + sender.bytesSent
-    if (nowMs > this.#rate.atMs) {
+    if (nowMs - this.#rate.atMs >= rateMinMs) {
       this.#rate.kbps = Math.round(((bytes - this.#rate.bytes) * 8) / (nowMs - this.#rate.atMs))
+      this.#rate.bytes = bytes
+      this.#rate.atMs = nowMs
     }
-    this.#rate.bytes = bytes
-    this.#rate.atMs = nowMs
     if (sender.isWaiting && nowMs - sender.lastProgressMs >= noProgressMs) {
       connection.fail(stopped(`took no data for ${noProgressMs / 1000} s`))
       return
@@ -214,15 +221,13 @@ export class OutputSession {
     const warning = this.#pace.warning()
     this.hasNews = false
     this.#droppedBeforeTold = cursor?.droppedMessages ?? 0
-    const counts = this.#counts()
-    this.#told = counts
     return {
       bitrateKbps: sender === undefined ? 0 : this.#rate.kbps,
-      bytesSent: counts.bytesSent,
+      bytesSent: this.#before.bytesSent + (sender?.bytesSent ?? 0),
       messagesSent: this.#before.messagesSent + (cursor?.messagesSent ?? 0),
       droppedMessages: this.#before.droppedMessages + (cursor?.droppedMessages ?? 0),
       droppedMs: Math.round(this.#before.droppedMs + (cursor?.droppedMs ?? 0)),
-      dropped: counts.dropped,
+      dropped: added(this.#droppedBefore, cursor?.dropped),
       lagMs: Math.round(sender?.lagMs ?? 0),
       ...(this.#state.name === 'connected' && this.#connectedAt && { connectedAt: this.#connectedAt }),
       attempts: this.#attempts,
@@ -232,22 +237,20 @@ export class OutputSession {
     }
   }
 
-  /** What it has done since the last `health()`. */
-  untold(): Untold {
-    const { bytesSent, dropped } = this.#counts()
-    const of = (reason: DropReason) => dropped[reason] - this.#told.dropped[reason]
-    return {
-      bytesSent: bytesSent - this.#told.bytesSent,
-      dropped: { lag: of('lag'), overtaken: of('overtaken'), late: of('late') },
-    }
-  }
-
-  /** Of all its connections. */
-  #counts(): Untold {
-    return {
-      bytesSent: this.#before.bytesSent + (this.#sender?.bytesSent ?? 0),
-      dropped: added(this.#droppedBefore, this.#sender?.cursor.dropped),
-    }
+  /** Adds what it has done since the last time, over all its connections. */
+  #count(): void {
+    const { carried } = this.#parts
+    const counted = this.#counted
+    const cursor = this.#sender?.cursor
+    const bytesSent = this.#before.bytesSent + (this.#sender?.bytesSent ?? 0)
+    carried.bytesSent += bytesSent - counted.bytesSent
+    counted.bytesSent = bytesSent
+    const droppedMessages = this.#before.droppedMessages + (cursor?.droppedMessages ?? 0)
+    if (droppedMessages === counted.droppedMessages) return
+    counted.droppedMessages = droppedMessages
+    const dropped = added(this.#droppedBefore, cursor?.dropped)
+    for (const reason of dropReasons) carried.dropped[reason] += dropped[reason] - counted.dropped[reason]
+    counted.dropped = dropped
   }
 
   #observePace(sender: OutputSender, nowMs: number): void {
@@ -285,6 +288,7 @@ export class OutputSession {
       })
       await this.#wait(delayMs)
     }
+    this.#count()
     const { ending } = stop.reason as Stopped
     this.#become({ name: ending.state })
   }
@@ -410,10 +414,13 @@ export class OutputSession {
         ),
       ])
     }
+    const endsAtMs = clock.monotonicMs() + ending.withinMs
+    const isBehind = ending.atEdge && sender.lagMs >= behindMs
     let said = await within(ending.withinMs, sender.leave(connection.goodbye, ending.atEdge))
     if (!said && ending.atEdge && !connection.ended.aborted)
       said = await within(goodbyeMs, sender.leave(connection.goodbye, false))
-    if (said) await within(peerCloseMs, new Promise(() => {}))
+    const leftMs = isBehind ? endsAtMs - clock.monotonicMs() : 0
+    if (said) await within(Math.max(peerCloseMs, leftMs), new Promise(() => {}))
     sender.close()
     connection.close()
   }

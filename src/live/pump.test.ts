@@ -197,6 +197,30 @@ test('a turn that goes on when the loop says that its first part is out is not s
   stage.outputs[3]!.awaitsLoop = true
   assert.deepEqual(await stage.round(3), [0, 0])
   stage.outputs[3]!.awaitsLoop = false
+  assert.deepEqual(await stage.round(3), [0, 0], 'nor when a message comes meanwhile')
+  // A destination that takes nothing keeps nobody from resting.
+  stage.clock.advance(5)
+  const [, slept] = await stage.round(3)
+  assert.equal(slept, 3)
+})
+
+test('two broadcasts in turn are not foretold, and one is again when the other has been silent for a while', async () => {
+  const stage = new Foretold()
+  const other = new Foretold()
+  const otherRound = async () => {
+    stage.pump.mark({ flush() {}, forecast: other.forecast as unknown as ArrivalForecast })
+    await turn()
+  }
+  await stage.round(3)
+  for (let count = 0; count < 20; count++) {
+    stage.clock.advance(16)
+    await otherRound()
+    stage.clock.advance(17)
+    const [, slept] = await stage.round(3)
+    assert.equal(slept, 0)
+  }
+  assert.equal(stage.gathers.length, 1)
+  stage.clock.advance(200)
   const [, slept] = await stage.round(3)
   assert.equal(slept, 3)
 })

@@ -57,6 +57,10 @@ const readsAtOnceMs = 0.5
 /** A foretold message comes so much later than its time, mostly; for one that is later still the thread sleeps once more. */
 const lateMs = 0.2
 const laterMs = 0.4
+/** What waits for the event loop is out in its next turn; a destination that takes nothing is waited for no longer. */
+const loopAwaitedMs = 5
+/** Without another broadcast for so long a thread has one: none has longer steps between its messages. */
+const aloneMs = 200
 /** So many broadcasts in one round are a crowd. */
 const crowdMin = 8
 /** Nobody ever wakes the thread from its rest. */
@@ -90,6 +94,9 @@ export class Pump {
   readonly #recent = new Set<Marked>()
   #recentSinceMs = 0
   #recentCount = 0
+  /** The broadcast that had something last, and since when no other had. */
+  #newest: Marked | undefined
+  #aloneSinceMs = Number.NEGATIVE_INFINITY
   /** Bytes always come at once: the rest begins when a round is over. */
   #isSteady = false
   /** Of which it is known when the next messages come, and when the last of those that are to go out together does. */
@@ -114,7 +121,8 @@ export class Pump {
   #endsAtMs = 0
   #outputs = 0
   #hasTime = true
-  #isLoopAwaited = false
+  /** When a turn ended that waits for the event loop. */
+  #loopAwaitedAtMs = Number.NEGATIVE_INFINITY
 
   /** @param isAwaited somebody waits for something else that this thread does: it does not rest then. */
   constructor(clock: Clock, rests: Rests, isAwaited = () => false) {
@@ -149,7 +157,7 @@ export class Pump {
   }
 
   #rest(durationMs: number): boolean {
-    if (this.#isBehind || this.#isAwaited()) return false
+    if (this.#isBehind || this.#isLoopAwaited || this.#isAwaited()) return false
     Atomics.wait(bed, 0, 0, durationMs)
     this.#wokeMs = this.#clock.monotonicMs()
     this.restedMs += durationMs
@@ -192,8 +200,9 @@ export class Pump {
     this.#arrivedMs = Number.NaN
     if (this.#restMs <= 0) return
     this.#foretold = undefined
-    if (only?.forecast !== undefined && this.#recentCount <= 1) this.#restUntilComplete(only.forecast, arrivedMs)
-    else if (this.#isSteady && !this.#isLoopAwaited) this.#rest(this.#restMs)
+    if (only?.forecast !== undefined && this.#nowMs - this.#aloneSinceMs >= aloneMs)
+      this.#restUntilComplete(only.forecast, arrivedMs)
+    else if (this.#isSteady) this.#rest(this.#restMs)
   }
 
   /**
@@ -208,7 +217,11 @@ export class Pump {
     this.#beatEndsMs = endsMs
     const durationMs = endsMs - nowMs
     const isLong = durationMs > Math.max(foretoldRestMsMax, longestRests * this.#restMs)
-    if (durationMs > 0 && !isLong && !forecast.isLook && !this.#isLoopAwaited) this.#rest(durationMs)
+    if (durationMs > 0 && !isLong && !forecast.isLook) this.#rest(durationMs)
+  }
+
+  get #isLoopAwaited(): boolean {
+    return this.#clock.monotonicMs() - this.#loopAwaitedAtMs < loopAwaitedMs
   }
 
   get #isBehind(): boolean {
@@ -245,7 +258,6 @@ export class Pump {
     this.#endsAtMs = this.#nowMs + roundMsMax
     this.#outputs = 0
     this.#hasTime = true
-    this.#isLoopAwaited = false
     const marked = this.#isDue ? this.#marked : undefined
     if (marked !== undefined) {
       this.#isDue = false
@@ -278,7 +290,12 @@ export class Pump {
       this.#recent.clear()
       this.#recentSinceMs = this.#nowMs
     }
-    for (const one of marked) this.#recent.add(one)
+    for (const one of marked) {
+      this.#recent.add(one)
+      if (one === this.#newest) continue
+      if (this.#newest !== undefined) this.#aloneSinceMs = this.#nowMs
+      this.#newest = one
+    }
     return this.#recentCount
   }
 
@@ -307,7 +324,7 @@ export class Pump {
     }
     try {
       const hasMore = turn.takeTurn(this.#turnBytesMax, this.#nowMs)
-      if (turn.awaitsLoop) this.#isLoopAwaited = true
+      if (turn.awaitsLoop) this.#loopAwaitedAtMs = this.#nowMs
       return hasMore
     } catch (error) {
       turn.failed(error)

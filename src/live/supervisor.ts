@@ -215,7 +215,7 @@ export class Supervisor {
         for (const id of this.#inputs.get(inputId)?.activeOutputs ?? []) this.#seen.add(id)
         this.#parts.bus.publish(figuresSubject(accountId, inputId), figures as unknown as Plain)
       },
-      outputEnded: (untold) => this.#parts.bus.publish(mediaSubjects.outputEnded, untold as unknown as Plain),
+      carried: (carried) => this.#parts.bus.publish(mediaSubjects.carried, carried),
       find: (input, presentedKey) => this.#find(engine(), input, presentedKey),
       relayEnded: (id) => {
         const relay = this.#relays.get(id)

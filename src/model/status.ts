@@ -119,16 +119,16 @@ export type OutputHealth = {
   readonly dropped: Readonly<Record<DropReason, number>>
   readonly lagMs: number
   readonly connectedAt?: string
-  /** Connections tried since the broadcast began. */
+  /** Connections tried since the broadcast, or this output's part in it, began; all counts here are since then. */
   readonly attempts: number
-  /** Connections that had been live and were lost since the broadcast began. */
+  /** Connections that had been live and were lost. */
   readonly reconnects: number
   readonly lastError?: LastError
   readonly warning?: { readonly code: string; readonly message: string }
 }
 
-/** What an output has sent and left out since its figures were told. */
-export type Untold = Pick<OutputHealth, 'bytesSent' | 'dropped'>
+/** What a media thread has carried since it told that last: every byte of media and every message left out is in one of these. */
+export type Carried = Pick<InputHealth, 'bytesReceived'> & Pick<OutputHealth, 'bytesSent' | 'dropped'>
 
 /** Subjects of the bus. State changes: `state.input.…` carries InputStateEvent, `state.output.…` OutputStateEvent. */
 export function figuresSubject(account: AccountId, input: LiveInputId): string {
@@ -161,8 +161,8 @@ export const mediaSubjects = {
   relayed: 'media.relayed',
   /** A thread died, and another one took its place. */
   replaced: 'media.replaced',
-  /** An output has ended: Untold, what is in no figures any more. */
-  outputEnded: 'media.output_ended',
+  /** Once a second, where there was anything: Carried. */
+  carried: 'media.carried',
   /** Somebody looks: for some seconds all figures are to come once a second. */
   figuresWanted: 'media.figures_wanted',
 } as const

@@ -6,7 +6,7 @@ import type { MediaSettings } from '../live/media-parts.ts'
 import type { AccountId, LiveInputId, OutputId } from '../model/id.ts'
 import type { InputState, OutputState } from '../model/lifecycle.ts'
 import type { LiveInput, Output } from '../model/live-input.ts'
-import type { LastError, ToldFigures, Untold } from '../model/status.ts'
+import type { Carried, LastError, ToldFigures } from '../model/status.ts'
 import { Secret } from '../secret.ts'
 import type { LogRecord } from './told-log.ts'
 
@@ -53,7 +53,7 @@ export type CallsOfMain = {
     lastError: LastError | undefined
   }): void
   figures(given: ToldFigures): void
-  outputEnded(given: Untold): void
+  carried(given: Carried): void
   find(given: { input: LiveInputId; presentedKey: string }): Promise<Found>
   relayEnded(given: number): void
   log(given: LogRecord): void

@@ -61,7 +61,7 @@ const { engine, ingest, pump } = makeMedia(settings, {
     outputChanged: (account, input, output, state, lastError) =>
       link.tell('outputChanged', { account, input, output, state, lastError }),
     figures: (figures) => link.tell('figures', figures),
-    outputEnded: (untold) => link.tell('outputEnded', untold),
+    carried: (carried) => link.tell('carried', carried),
     find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
     relayEnded: (id) => link.tell('relayEnded', id),
     secondTold: tellFigures,

@@ -92,7 +92,7 @@ export class MediaThreads {
       outputChanged: ({ account, input, output, state, lastError }) =>
         reports.outputChanged(account, input, output, state, lastError),
       figures: (figures) => reports.figures(figures),
-      outputEnded: (untold) => reports.outputEnded(untold),
+      carried: (carried) => reports.carried(carried),
       async find({ input, presentedKey }) {
         const found = await reports.find(input, presentedKey)
         return found.at === 'elsewhere' ? withTransfer(found, [found.relay.port]) : found
