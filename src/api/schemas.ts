@@ -352,7 +352,10 @@ export const outputAnswer = z.strictObject({
   tls: z.strictObject({ verify: z.boolean().optional(), fingerprint: z.string().optional() }).optional(),
   resumeSeconds: z.number().optional(),
   status,
-  health: outputHealth.optional(),
+  health: outputHealth.optional().meta({
+    description:
+      'As it was at most five seconds ago where nothing has happened and nobody looks. Who asks once has it told every second for the ten seconds that follow.',
+  }),
 })
 export type WireOutput = z.output<typeof outputAnswer>
 

@@ -188,7 +188,9 @@ export class OutputSession {
     if (sender === undefined || connection === undefined) return
     const bytes = this.#before.bytesSent + sender.bytesSent
     if (nowMs - this.#rate.atMs >= rateMinMs) {
-      this.#rate.kbps = Math.round(((bytes - this.#rate.bytes) * 8) / (nowMs - this.#rate.atMs))
+      const kbps = Math.round(((bytes - this.#rate.bytes) * 8) / (nowMs - this.#rate.atMs))
+      if (kbps === 0 && this.#rate.kbps > 0) this.hasNews = true
+      this.#rate.kbps = kbps
       this.#rate.bytes = bytes
       this.#rate.atMs = nowMs
     }
