@@ -89,9 +89,10 @@ export function isFigures(message: unknown): message is ToldFigures {
   return typeof inputId === 'string' && isObject(input) && (outputs === undefined || isObject(outputs))
 }
 
-/** Its broadcast has ended: figures of it are of the past. */
+/** Its broadcast has ended, figures of it are of the past; not while its encoder is waited for. */
 export function isOver({ status }: InputStateEvent): boolean {
-  return status.current.state === 'disconnected'
+  const { state, reason } = status.current
+  return state === 'disconnected' && reason !== 'reconnecting'
 }
 
 function isObject(value: unknown): boolean {

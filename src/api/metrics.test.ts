@@ -90,15 +90,20 @@ test('what is over is not shown any more', async () => {
   await using server = await startApi({ clock })
   tell(server, 1_000, 900)
   assert.equal(seriesOf(await scrape(server), 'live_inputs'), 1)
-  const current = {
-    ingestProtocol: 'rtmp',
-    state: 'disconnected',
-    reason: 'client_disconnect',
-    statusEnteredAt: '2026-01-02T03:04:05.678Z',
+  const disconnect = (reason: string) => {
+    const current = {
+      ingestProtocol: 'rtmp',
+      state: 'disconnected',
+      reason,
+      statusEnteredAt: '2026-01-02T03:04:05.678Z',
+    }
+    const event = { accountId: account, inputId, status: { current, history: [] } }
+    server.bus.publish(inputStateSubject(account, inputId), event)
+    clock.advance(1_000)
   }
-  const event = { accountId: account, inputId, status: { current, history: [] } }
-  server.bus.publish(inputStateSubject(account, inputId), event)
-  clock.advance(1_000)
+  disconnect('reconnecting')
+  assert.equal(seriesOf(await scrape(server), 'live_inputs'), 1, 'its encoder is waited for')
+  disconnect('client_disconnect')
   const text = await scrape(server)
   for (const figure of ['live_inputs', 'ingest_kilobits_per_second', 'egress_kilobits_per_second'])
     assert.equal(seriesOf(text, figure), 0)
