@@ -131,6 +131,8 @@ test('a thread that dies is replaced, and its broadcasts go on with their encode
   await Promise.all([server.media.killThread(0), server.media.killThread(1)])
   for (const feed of feeds) await within('an encoder to notice', feed.publisher.closed, 10_000)
   await waitFor('the new threads', () => server.media.threadsReplaced === 2, 20_000)
+  // The bus tells of it in a later turn of the loop.
+  await waitFor('their ends', () => [...states.values()].every((states) => states.length === 2))
   assert.deepEqual([...states.values()], Array(4).fill(['connected', 'disconnected']))
 
   // As encoders do: again and again until somebody listens.
@@ -147,6 +149,7 @@ test('a thread that dies is replaced, and its broadcasts go on with their encode
     assert.deepEqual(connection.ledger.gaps, [])
   }
   for (const feed of again) await feed.stop()
+  await waitFor('their ends', () => [...states.values()].every((states) => states.length === 4))
   assert.deepEqual([...states.values()], Array(4).fill(['connected', 'disconnected', 'connected', 'disconnected']))
 })
 
