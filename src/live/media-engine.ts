@@ -10,6 +10,7 @@ import type { Message } from '../rtmp/message.ts'
 import type { Secret } from '../secret.ts'
 import { CarriedCounter } from './carried-counter.ts'
 import { type InputParts, InputSession, type Publisher } from './input-session.ts'
+import { isWorthRelaying } from './placement.ts'
 import { answerRelay, askOverRelay } from './relay.ts'
 import type { HowLeft } from './relay-ring.ts'
 
@@ -25,7 +26,7 @@ export interface EngineReports {
   ): void
   figures(figures: ToldFigures): void
   carried(carried: Carried): void
-  /** An encoder has come with a key of an input that is not here. @param presentedKey not yet known to be the right one. */
+  /** An encoder has come with a key of an input that is not here, or is at rest. @param presentedKey not yet known to be the right one. */
   find(input: LiveInputId, presentedKey: string): Promise<Found>
   /** This engine's end of a relay is over: it does not look at the ring any more. */
   relayEnded(id: number): void
@@ -150,10 +151,14 @@ export class MediaEngine implements Engine, Seats {
   async seat(candidateKeys: readonly Secret[], publisher: Publisher): Promise<PublisherSeat | SeatRefused> {
     for (const candidate of candidateKeys) {
       const presented = candidate.reveal()
-      const here = this.#seatHere(presented, publisher)
-      if (here !== undefined) return here
       const uid = liveInputOfKey(presented)
       if (uid === undefined) continue
+      const session = this.#sessions.get(uid)
+      // One that is at rest may be better off in an engine that has less to do.
+      if (session !== undefined && !(session.isAtRest && isWorthRelaying(session.wish))) {
+        const here = this.#seatHere(presented, publisher)
+        if (here !== undefined) return here
+      }
       const found = await this.#parts.reports.find(uid, presented)
       switch (found.at) {
         case 'here': {

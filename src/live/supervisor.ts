@@ -26,6 +26,7 @@ import {
 import { figuresSubject, type LastError, mediaSubjects } from '../model/status.ts'
 import type { Entry, Store } from '../store/store.ts'
 import type { Engine, EngineReports, Found } from './media-engine.ts'
+import { chooseEngine, workOf } from './placement.ts'
 import { preflight } from './preflight.ts'
 import { RelayRings } from './relay-ring.ts'
 import { StatusBoard } from './status-board.ts'
@@ -52,6 +53,8 @@ const lookUpMs = 3_000
 const watchAgainMs = 1_000
 /** A deleted input is gone within a second. */
 const deletedMs = 500
+/** An encoder that was told where its input is goes live at once. */
+const expectedMs = 5_000
 
 /** A live input, and the engine that has it. */
 type Held = {
@@ -59,14 +62,16 @@ type Held = {
   revision: number
   engine: Engine
   isLive: boolean
+  /** Its encoder has come, and it counts as live there until then. Monotonic. */
+  expected: { readonly at: Engine; readonly untilMs: number } | undefined
   /** Outputs that are doing something. */
   readonly activeOutputs: Set<OutputId>
 }
 
 /**
  * Makes what runs equal to what the store wants: hears of every wish, gives each live input to one of the engines, moves one that is at
- * rest to the engine at which its encoder arrives, and tells outside what the engines report. Nobody calls it to start or stop an
- * output; the store is the only way.
+ * rest to the engine at which its encoder arrives, or to one that has less to do, and tells outside what the engines report. Nobody
+ * calls it to start or stop an output; the store is the only way.
  *
  * Owned by the app, in the main thread; the engines may have threads of their own. `close()` ends everything that runs.
  */
@@ -116,6 +121,7 @@ export class Supervisor {
     // Who died says no more when it has ended: their memory goes to nobody else.
     for (const [id, { ends }] of this.#relays) if (ends.has(dead)) this.#relays.delete(id)
     for (const [uid, held] of this.#inputs) {
+      if (held.expected?.at === dead) held.expected = undefined
       if (held.engine !== dead) continue
       held.engine = engine
       const { accountId } = held.wish
@@ -200,7 +206,10 @@ export class Supervisor {
     return {
       inputChanged: (account, input, state, returning) => {
         const held = this.#inputs.get(input)
-        if (held !== undefined) held.isLive = state.name !== 'disconnected'
+        if (held !== undefined) {
+          held.isLive = state.name !== 'disconnected'
+          held.expected = undefined
+        }
         board.inputChanged(account, input, state, returning)
       },
       outputChanged: (account, input, output, state, lastError) => {
@@ -247,18 +256,23 @@ export class Supervisor {
 
   async #bringTo(asker: Engine, input: LiveInputId): Promise<Found> {
     const held = this.#inputs.get(input)
-    if (held === undefined) return { at: 'nowhere' }
-    if (held.engine === asker) return { at: 'here' }
+    // Or who asked is gone.
+    if (held === undefined || !this.#engines.includes(asker)) return { at: 'nowhere' }
     const owner = held.engine
-    if (await owner.release(input)) {
+    // Who was sent there a moment ago shall find it.
+    const chosen = this.#isExpected(held) ? owner : this.#choose(asker, held)
+    const untilMs = this.#parts.clock.monotonicMs() + expectedMs
+    held.expected = { at: chosen, untilMs }
+    if (chosen !== owner && (await owner.release(input))) {
       // Meanwhile it may have been deleted, or its engine replaced.
       if (this.#inputs.get(input) !== held) return { at: 'nowhere' }
       if (held.engine === owner) {
-        held.engine = asker
-        asker.adopt(held.wish, this.#lastErrorsOf(held.wish))
+        // The other one, too, may be gone by now.
+        if (this.#engines.includes(chosen)) held.engine = chosen
+        held.engine.adopt(held.wish, this.#lastErrorsOf(held.wish))
       }
-      if (held.engine === asker) return { at: 'here' }
     }
+    if (held.engine === asker) return { at: 'here' }
     this.relayedPublishers++
     this.#parts.bus.publish(mediaSubjects.relayed, null)
     const ring = this.#rings.take()
@@ -267,6 +281,22 @@ export class Supervisor {
     const { port1, port2 } = new MessageChannel()
     held.engine.takeRelay({ id, port: port1, ring })
     return { at: 'elsewhere', relay: { id, port: port2, ring } }
+  }
+
+  #isExpected({ expected }: Held): boolean {
+    return expected !== undefined && this.#parts.clock.monotonicMs() < expected.untilMs
+  }
+
+  #choose(asker: Engine, arriving: Held): Engine {
+    if (this.#engines.length === 1) return asker
+    const works = new Map(this.#engines.map((engine) => [engine, 0]))
+    for (const held of this.#inputs.values()) {
+      if (held === arriving) continue
+      const at = held.isLive ? held.engine : this.#isExpected(held) ? held.expected!.at : undefined
+      const before = at === undefined ? undefined : works.get(at)
+      if (before !== undefined) works.set(at!, before + workOf(held.wish))
+    }
+    return chooseEngine(asker, works, workOf(arriving.wish))
   }
 
   #lastErrorsOf(wish: LiveInput): [OutputId, LastError][] {
@@ -339,7 +369,14 @@ export class Supervisor {
     if (wish === undefined) return
     if (held === undefined) {
       const engine = this.#engines[this.#nextEngine++ % this.#engines.length]!
-      this.#inputs.set(uid, { wish, revision: entry.revision, engine, isLive: false, activeOutputs: new Set() })
+      this.#inputs.set(uid, {
+        wish,
+        revision: entry.revision,
+        engine,
+        isLive: false,
+        expected: undefined,
+        activeOutputs: new Set(),
+      })
       engine.adopt(wish, this.#lastErrorsOf(wish))
       return
     }

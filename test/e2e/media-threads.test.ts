@@ -5,7 +5,7 @@ import type { InputStateEvent } from '../../src/model/status.ts'
 import { type Destination, startDestination } from '../support/destination.ts'
 import { type InProcessServer, newOutput, startInProcess } from '../support/in-process.ts'
 import { startFeed } from '../support/live-feed.ts'
-import { waitFor, within } from '../support/processes.ts'
+import { freePort, waitFor, within } from '../support/processes.ts'
 
 /**
  * Several media threads share one port, and the system deals encoders out among them. Whichever thread an encoder ends up on, first or
@@ -115,6 +115,42 @@ test('an input at rest moves to where its encoder arrives', { timeout }, async (
     )
   }
   assert.equal(server.supervisor.relayedPublishers, 0)
+})
+
+test('of two broadcasts with very many outputs each thread carries one, though both encoders arrive at the same', {
+  timeout,
+}, async () => {
+  await using server = await startInProcess(2)
+  await using destination = await startDestination()
+  const nobody = await freePort()
+  // The system deals them out by chance: one round of two has both on one thread.
+  for (let round = 0; round < 16 && server.supervisor.relayedPublishers === 0; round++) {
+    const inputs = await Promise.all(
+      [0, 1].map(async () => {
+        const input = await server.putInput()
+        return server.edit(input, (wish) => ({
+          ...wish,
+          outputs: [
+            ...Array.from({ length: 10 }, (_, index) => newOutput(destination.url(), `${input.uid}${index}`)),
+            // Nobody is there: they are work all the same, for all that anybody knows.
+            ...Array.from({ length: 190 }, () => newOutput(`rtmp://127.0.0.1:${nobody}/live`, 'none')),
+          ],
+        }))
+      }),
+    )
+    const feeds = []
+    for (const input of inputs) feeds.push(await feedOf(server, input, { session: round }))
+    const keys = inputs.flatMap(({ uid, outputs }) => outputs.slice(0, 10).map((_, index) => `${uid}${index}`))
+    const connections = await Promise.all(keys.map((key) => destination.publishOf(key)))
+    await Promise.all(connections.map((connection) => connection.receives(20, 'video')))
+    for (const feed of feeds) await feed.stop()
+    for (const connection of connections) {
+      const { violations, ledger } = connection
+      assert.deepEqual(await connection.ends(), { how: 'fin', goodbye: true })
+      assert.deepEqual([violations, ledger.gaps, ledger.brokenGroups, ledger.sessions], [[], [], [], [round]])
+    }
+  }
+  assert.ok(server.supervisor.relayedPublishers > 0)
 })
 
 test('a thread that dies is replaced, and its broadcasts go on with their encoders', { timeout }, async () => {
