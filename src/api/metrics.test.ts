@@ -191,6 +191,10 @@ test('requests are timed by route, and webhooks by outcome', async () => {
   text = await scrape(server)
   assert.equal(seriesOf(text, 'webhook_attempts_total{outcome="retried"}'), 2)
   assert.ok((seriesOf(text, 'nodejs_eventloop_lag_seconds') ?? -1) >= 0)
+  for (const what of ['p99', 'max']) {
+    const seconds = seriesOf(text, `nodejs_eventloop_lag_${what}_seconds`)!
+    assert.ok(seconds >= 0 && seconds < 60, `${what}: ${seconds} s`)
+  }
 })
 
 test('there is no id, key, url or token in it', async () => {

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus, Unsubscribe } from '../bus/bus.ts'
 import { outputErrorCodes } from '../errors.ts'
@@ -33,20 +34,41 @@ export type WebhookOutcomes = { readonly delivered: number; readonly retried: nu
 
 /** Each look at the delay wakes the process up: at the usual hundred a second, a server at rest has nothing else to do. */
 const loopDelayResolutionMs = 100
+/** Of the library, whose figures hold the interval at which it looks, and nonsense before it has looked once. */
+const neverMs = 24 * 3_600_000
+const loopDelaysLeftOut = ['min', 'max', 'mean', 'stddev', 'p50', 'p90', 'p99']
 
 /** Memory, processor time and the delay of the event loop belong to the process: collected once in it, whatever asks for them. */
 let processRegistry: Registry | undefined
 
 function figuresOfProcess(): Registry {
-  if (processRegistry === undefined) {
-    processRegistry = new Registry()
-    collectDefaultMetrics({
-      register: processRegistry,
-      prefix: 'stream_connect_',
-      eventLoopMonitoringPrecision: loopDelayResolutionMs,
-    })
-  }
-  return processRegistry
+  if (processRegistry !== undefined) return processRegistry
+  const register = new Registry()
+  collectDefaultMetrics({ register, prefix: 'stream_connect_', eventLoopMonitoringPrecision: neverMs })
+  const lag = (what: string) => `stream_connect_nodejs_eventloop_lag_${what}_seconds`
+  for (const what of loopDelaysLeftOut) register.removeSingleMetric(lag(what))
+  const delays = monitorEventLoopDelay({ resolution: loopDelayResolutionMs })
+  delays.enable()
+  const seconds = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - loopDelayResolutionMs) / 1e3
+  new Gauge({
+    name: lag('p99'),
+    help: 'How late the main thread came to what was due, p99, since these figures were last asked for.',
+    registers: [register],
+    collect() {
+      this.set(seconds(delays.percentile(99)))
+    },
+  })
+  new Gauge({
+    name: lag('max'),
+    help: 'How late the main thread came to what was due, at most, since these figures were last asked for.',
+    registers: [register],
+    collect() {
+      this.set(seconds(delays.max))
+      delays.reset()
+    },
+  })
+  processRegistry = register
+  return register
 }
 
 /**

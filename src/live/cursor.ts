@@ -180,6 +180,10 @@ export class Cursor implements LogReader {
   sendControl(bytes: Buffer): void {
     this.#control.push(bytes)
   }
+  /** What still waits, for another cursor to send. */
+  takeControl(): Buffer[] {
+    return this.#control.splice(0)
+  }
   get controlWaiting(): number {
     return this.#control.length
   }

@@ -9,7 +9,7 @@ import { OutputSender } from './output-sender.ts'
 import { noRests, Pump, type PumpTurn } from './pump.ts'
 import { SlabPool } from './slab-pool.ts'
 
-test('of the answers to pings of a peer that takes none, a hundred wait and no more', () => {
+test('of the answers to pings of a peer that takes none, a hundred wait and no more, whatever the format is', () => {
   const clock = new ManualClock()
   const pool = new SlabPool(1024 * 1024)
   // Its turns never come: the test does not go back to the event loop.
@@ -21,7 +21,7 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
       pool,
       pump,
       messageStreamId: 1,
-      form: 'received',
+      form: 'plain',
       maxLagMs: 5_000,
       missed: undefined,
       takesModEx: true,
@@ -35,6 +35,10 @@ test('of the answers to pings of a peer that takes none, a hundred wait and no m
     onRestart() {},
   })
   for (let ping = 0; ping < 1_000; ping++) sender.sendControl(Buffer.alloc(18))
+  assert.equal(sender.cursor.controlWaiting, 100)
+  const { cursor } = sender
+  sender.onFormatChanged('beyond_plain')
+  assert.notEqual(sender.cursor, cursor)
   assert.equal(sender.cursor.controlWaiting, 100)
   sender.close()
 })

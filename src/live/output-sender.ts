@@ -134,7 +134,9 @@ export class OutputSender implements PumpTurn, BroadcastListener, Follower {
     if (change === 'mod_ex' && (form === 'plain' || takesModEx)) return
     if (this.#cursor.started || change === 'mod_ex') this.#parts.onRestart()
     else {
+      const waiting = this.#cursor.takeControl()
       this.#cursor = this.#makeCursor()
+      for (const bytes of waiting) this.#cursor.sendControl(bytes)
       this.#shared = this.#parts.broadcast.sharedCursor(form)
     }
   }

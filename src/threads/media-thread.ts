@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks'
 import { parentPort, workerData } from 'node:worker_threads'
 import { PortBus } from '../bus/port-bus.ts'
 import { systemClock } from '../clock.ts'
@@ -7,8 +6,8 @@ import { type Resolve, unlessAborted } from '../destination/look-up.ts'
 import { OwnAddresses } from '../destination/own-addresses.ts'
 import type { Listening } from '../live/ingest-server.ts'
 import { makeMedia } from '../live/media-parts.ts'
-import { mediaSubjects, type ThreadFigures } from '../model/status.ts'
 import { type CallsOfMain, type CallsOfThread, receiveWish, type ThreadData } from './calls.ts'
+import { figuresTeller } from './thread-figures.ts'
 import { ThreadLink } from './thread-link.ts'
 import { ToldLog } from './told-log.ts'
 
@@ -64,26 +63,7 @@ const { engine, ingest, pump } = makeMedia(settings, {
     carried: (carried) => link.tell('carried', carried),
     find: (input, presentedKey) => link.ask('find', { input, presentedKey }),
     relayEnded: (id) => link.tell('relayEnded', id),
-    secondTold: tellFigures,
+    // With the figures of the live inputs: whoever gets them is woken once.
+    secondTold: figuresTeller(index, bus, () => pump),
   },
 })
-
-let before = performance.eventLoopUtilization()
-let restedMs = 0
-
-/** With the figures of the live inputs: whoever gets them is woken once. */
-function tellFigures(): void {
-  const now = performance.eventLoopUtilization()
-  const { active, idle } = performance.eventLoopUtilization(now, before)
-  const { delays } = pump
-  const figures: ThreadFigures = {
-    thread: index,
-    loopDelayP99Ms: delays.quantileMs(0.99),
-    loopDelayMaxMs: delays.maxMs,
-    busy: Math.max(0, active - (pump.restedMs - restedMs)) / (active + idle),
-  }
-  before = now
-  restedMs = pump.restedMs
-  delays.reset()
-  bus.publish(mediaSubjects.thread(index), figures)
-}

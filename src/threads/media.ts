@@ -9,6 +9,7 @@ import type { Supervisor } from '../live/supervisor.ts'
 import type { Log } from '../log.ts'
 import { MediaThreads } from './media-threads.ts'
 import { type MediaConfig, mediaSettings, type SpawnedThread, spawnData } from './spawn.ts'
+import { figuresTeller } from './thread-figures.ts'
 
 type Pair = { readonly cert: string; readonly key: string }
 
@@ -52,17 +53,17 @@ export async function openMedia(parts: MediaParts, canShare = canSharePorts): Pr
 }
 
 function inThisThread({ supervisor, config, ...parts }: MediaParts): Media {
-  let ingest: ReturnType<typeof makeMedia>['ingest'] | undefined
+  let media: ReturnType<typeof makeMedia> | undefined
+  const secondTold = figuresTeller(0, parts.bus, () => media!.pump)
   const engine = supervisor.addEngine((reports) => {
-    const media = makeMedia(mediaSettings(config, 1), { ...parts, reports })
-    ingest = media.ingest
+    media = makeMedia(mediaSettings(config, 1), { ...parts, reports: { ...reports, secondTold } })
     return media.engine
   })
   return {
-    listen: (host, port, tls) => ingest!.listen(host, port, tls),
-    stopListening: () => ingest!.stopListening(),
+    listen: (host, port, tls) => media!.ingest.listen(host, port, tls),
+    stopListening: () => media!.ingest.stopListening(),
     async close() {
-      ingest!.close()
+      media!.ingest.close()
       engine.close()
     },
     threadsReplaced: 0,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LiveInput } from '../../src/model/live-input.ts'
-import type { InputStateEvent } from '../../src/model/status.ts'
+import type { InputStateEvent, ThreadFigures } from '../../src/model/status.ts'
 import { type Destination, startDestination } from '../support/destination.ts'
 import { type InProcessServer, newOutput, startInProcess } from '../support/in-process.ts'
 import { startFeed } from '../support/live-feed.ts'
@@ -192,9 +192,14 @@ test('a thread that dies is replaced, and its broadcasts go on with their encode
 test('where a port cannot be shared, media stays in one thread', async () => {
   await using server = await startInProcess(2, async () => false)
   await using destination = await startDestination()
+  const told: ThreadFigures[] = []
+  server.bus.subscribe('media.thread.0', (message) => told.push(message as unknown as ThreadFigures))
   const input = await relayed(server, destination)
   await using feed = await feedOf(server, input)
   await (await destination.publishOf(input.uid)).receives(10, 'video')
+  const { busy, loopDelayP99Ms, loopDelayMaxMs } = await waitFor('how it does', () => told[0])
+  assert.ok(busy > 0 && busy <= 1, `busy: ${busy}`)
+  assert.ok(loopDelayP99Ms <= loopDelayMaxMs)
   await assert.rejects(server.media.killThread(0), /no thread but this one/)
   await feed.stop()
 })
